@@ -1,0 +1,60 @@
+"""Devices, and the state of this process that a plan sets and gives back."""
+
+import contextlib
+import ctypes
+from collections.abc import Iterator
+
+import torch
+
+from lepton_ai.core import ConfigError, this_machine
+from lepton_ai.hal.plan import ExecutionPlan
+
+# glibc's mallopt parameters. By default it gives freed tensors of more than 128 KiB back to the kernel, which
+# then hands out zeroed pages again in the next step: page faults that cost more than small kernels do.
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+_KEEP, _DEFAULT = 2**30, 128 * 2**10
+
+
+def get_device(name: str = "auto") -> torch.device:
+    """`"auto"` is the first accelerator, else the CPU; other names are torch's.
+
+    Raises: ConfigError for a device that this machine does not have.
+    """
+    if name == "auto":
+        return torch.accelerator.current_accelerator() or torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"device {name!r} cannot be used here ({str(error).splitlines()[0]})", fix='Use "auto" or "cpu".'
+        ) from error
+    return device
+
+
+def _mallopt(threshold: int) -> None:
+    if this_machine().allocator == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MMAP_THRESHOLD, threshold)
+        libc.mallopt(_TRIM_THRESHOLD, threshold)
+
+
+@contextlib.contextmanager
+def applied(plan: ExecutionPlan) -> Iterator[torch.device]:
+    """Set this process up as `plan` says, yield the device, and give everything back at the end.
+
+    glibc cannot tell its old thresholds, so they go back to glibc's documented defaults.
+    """
+    device = get_device(plan.device)
+    threads = torch.get_num_threads()
+    try:
+        if plan.allocator and device.type == "cpu":
+            _mallopt(_KEEP)
+        if plan.threads is not None:
+            torch.set_num_threads(plan.threads)
+        with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+            yield device
+    finally:
+        torch.set_num_threads(threads)
+        if plan.allocator and device.type == "cpu":
+            _mallopt(_DEFAULT)
