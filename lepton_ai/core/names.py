@@ -54,11 +54,11 @@ class Registry(Generic[T]):
         self.kind = kind
         self._items: dict[str, T] = {}
 
-    def add(self, name: str, item: T, *aliases: str) -> None:
-        """Register `item`; a name that is taken by something else is refused."""
+    def add(self, name: str, item: T, *aliases: str, replace: bool = False) -> None:
+        """Register `item`; a name that is taken by something else is refused unless `replace`."""
         for each in (name, *aliases):
             held = self._items.get(each)
-            if held is not None and held is not item:
+            if held is not None and held is not item and not replace:
                 raise ConfigError(f"{self.kind} {each!r} is already registered as {held!r}", fix="Choose another name.")
             self._items[each] = item
 

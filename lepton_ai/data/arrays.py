@@ -1,0 +1,78 @@
+"""The source for data in memory: arrays, tensors, lists, and tuples or dictionaries of them."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lepton_ai.core import DataError, ShapeError
+from lepton_ai.data.check import check_finite, check_lengths
+from lepton_ai.data.convert import to_tensor
+from lepton_ai.data.source import Indexed
+from lepton_ai.data.tree import map_paths, map_tree
+
+
+class Arrays(Indexed):
+    """Rows of arrays that share their first size; several inputs or targets come as a tuple or a dictionary.
+
+    Memory is shared with numpy arrays and tensors unless they are float64, which becomes float32, once. Nothing is
+    written to. `sample_weight` (N,) is float32, finite and not negative.
+
+    Raises: DataError for no rows, lengths that differ, strings, dates; ShapeError for scalars and ragged lists.
+
+    Example:
+        >>> import numpy as np
+        >>> source = Arrays(np.arange(6.0).reshape(3, 2), [0, 1, 0])
+        >>> source.fetch(torch.tensor([2, 0]))[:2]
+        (tensor([[4., 5.],
+                [0., 1.]]), tensor([0, 0]))
+    """
+
+    def __init__(self, x: Any, y: Any = None, sample_weight: Any = None) -> None:
+        self._x = map_paths(to_tensor, x, "x")
+        self._y = map_paths(to_tensor, y, "y")
+        self._weight = None if sample_weight is None else to_weight(sample_weight)
+        self._rows = check_lengths(self._x, self._y, self._weight)
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def fetch(self, indices: Tensor) -> tuple[Any, Any, Tensor | None]:
+        def rows(tensor: Tensor) -> Tensor:
+            return tensor.index_select(0, indices.to(tensor.device))
+
+        return map_tree(rows, self._x), map_tree(rows, self._y), map_tree(rows, self._weight)
+
+    def part(self, start: int, stop: int) -> "Arrays":
+        """The rows from `start` to before `stop`, sharing this source's memory."""
+        parts = [map_tree(lambda tensor: tensor[start:stop], tree) for tree in (self._x, self._y, self._weight)]
+        return Arrays(*parts)
+
+    @property
+    def x_all(self) -> Any:
+        return self._x
+
+    @property
+    def y_all(self) -> Any:
+        return self._y
+
+    @property
+    def weight_all(self) -> Tensor | None:
+        return self._weight
+
+
+def to_weight(values: Any) -> Tensor:
+    """Sample weights (N,) as float32.
+
+    Raises: ShapeError unless rank 1; DataError if one is negative or not finite.
+    """
+    weight = to_tensor(values, "sample_weight").to(torch.float32)
+    if weight.ndim == 2 and weight.shape[1] == 1:
+        weight = weight[:, 0]
+    if weight.ndim != 1:
+        raise ShapeError(at="sample_weight", got=tuple(weight.shape), expected="one number for each row, shape (N,)")
+    check_finite(weight, "sample_weight")
+    if bool((weight < 0).any()):
+        row = int((weight < 0).to(torch.uint8).argmax())
+        raise DataError(f"a negative weight, {float(weight[row]):g} in row {row}", at="sample_weight")
+    return weight

@@ -1,0 +1,103 @@
+"""Start workers on this machine and wait for them.
+
+Workers are forked: they see the model and the data that the caller holds without a copy, whatever these are,
+and the caller's program is not run again. A forked process must not use its parent's OpenMP threads, so each
+worker computes with one thread. Forking is not safe once a CUDA context exists, nor on macOS and Windows.
+"""
+
+import datetime
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.distributed as dist
+
+from lepton_ai.core import ConfigError, UsageError, WorkerError
+from lepton_ai.distributed.world import World
+
+
+def launch(work: Callable[[World], None], workers: int, folder: Path, *, timeout: float = 300.0) -> None:
+    """Run `work(world)` in `workers` processes; return when all have ended well.
+
+    Args:
+        folder: an empty one for the rendezvous and the workers' errors; results are files that `work` leaves.
+        timeout: seconds that a worker waits for the others in one exchange.
+
+    Raises: WorkerError with the rank and traceback of the first worker that failed; the others are ended.
+    """
+    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+        raise ConfigError(at="num_workers", got=workers, expected="a positive int")
+    if not sys.platform.startswith("linux") or torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        raise UsageError(
+            "several workers are forked, which is safe on Linux and before CUDA is used only",
+            fix="Train with num_workers=1 here.",
+        )
+    context = multiprocessing.get_context("fork")
+    processes = [
+        context.Process(target=_work, args=(work, World(rank, workers), folder, timeout), name=f"worker-{rank}")
+        for rank in range(workers)
+    ]
+    try:
+        with warnings.catch_warnings():
+            # Python 3.12 warns of forking a process with threads; `_work` touches none of them.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            for process in processes:
+                process.start()
+        waiting = {process.sentinel: process for process in processes}
+        while waiting:
+            for sentinel in multiprocessing.connection.wait(list(waiting)):
+                process = waiting.pop(sentinel)  # type: ignore[arg-type]
+                process.join()
+                if process.exitcode:
+                    raise _failure(processes.index(process), process.exitcode, folder)
+    finally:
+        for process in processes:
+            if process.is_alive():
+                process.kill()
+        for process in processes:
+            if process.pid is not None:
+                process.join()
+
+
+def _work(work: Callable[[World], None], world: World, folder: Path, timeout: float) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle: it ends the workers
+    torch.set_num_threads(1)
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    try:
+        dist.init_process_group(
+            "gloo",
+            init_method=f"file://{folder / 'rendezvous'}",
+            rank=world.rank,
+            world_size=world.size,
+            timeout=datetime.timedelta(seconds=timeout),
+        )
+        work(world)
+        dist.barrier()
+        dist.destroy_process_group()
+    except BaseException:
+        (folder / f"error-{world.rank}").write_text(traceback.format_exc())
+        sys.stdout.flush()
+        os._exit(1)
+    # Leave without the caller's exit handlers, which belong to the caller alone.
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def _failure(rank: int, code: int, folder: Path) -> WorkerError:
+    # The first process seen to end may only have lost its partner: the one that left no "Connection" error is to blame.
+    found = sorted(folder.glob("error-*"))
+    texts = {int(path.name.rpartition("-")[2]): path.read_text() for path in found}
+    for other, text in texts.items():
+        if "Connection closed by peer" not in text and "Connection reset by peer" not in text:
+            return WorkerError(f"worker {other} failed\n{text.rstrip()}")
+    if code < 0:
+        return WorkerError(f"worker {rank} was ended by signal {signal.Signals(-code).name}")
+    return WorkerError(f"worker {rank} failed with exit code {code}\n{texts.get(rank, '').rstrip()}")

@@ -1,0 +1,54 @@
+"""What layers with a kernel and a bias share."""
+
+from typing import Unpack
+
+from torch import nn
+
+from lepton_ai.layers.initializers import Initializer, get_initializer
+from lepton_ai.layers.layer import Layer, LayerOptions
+from lepton_ai.layers.regularizers import Regularizer, get_regularizer
+
+
+class KernelOptions(LayerOptions, total=False):
+    """What the constructors of layers with a kernel take besides their own arguments."""
+
+    use_bias: bool
+    kernel_initializer: str | Initializer
+    bias_initializer: str | Initializer
+    kernel_regularizer: str | Regularizer | None
+    bias_regularizer: str | Regularizer | None
+
+
+class KernelLayer(Layer):
+    """The base of layers that hold a `weight` and, unless `use_bias=False`, a `bias`."""
+
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+
+    def __init__(
+        self,
+        *,
+        use_bias: bool = True,
+        kernel_initializer: str | Initializer = "glorot_uniform",
+        bias_initializer: str | Initializer = "zeros",
+        kernel_regularizer: str | Regularizer | None = None,
+        bias_regularizer: str | Regularizer | None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        self.use_bias = use_bias
+        self.kernel_initializer = get_initializer(kernel_initializer)
+        self.bias_initializer = get_initializer(bias_initializer)
+        self.kernel_regularizer = get_regularizer(kernel_regularizer)
+        self.bias_regularizer = get_regularizer(bias_regularizer)
+
+    def add_kernel(self, shape: tuple[int, ...]) -> None:
+        """Make `weight`, (out, in, *window) in `shape`."""
+        self.add_weight("weight", shape, self.kernel_initializer, regularizer=self.kernel_regularizer)
+
+    def add_bias(self, shape: tuple[int, ...]) -> None:
+        """Make `bias`; None without one."""
+        if self.use_bias:
+            self.add_weight("bias", shape, self.bias_initializer, regularizer=self.bias_regularizer)
+        else:
+            self.register_parameter("bias", None)

@@ -1,0 +1,172 @@
+"""Several tensors into one."""
+
+import abc
+from collections.abc import Sequence
+from functools import reduce
+from typing import Any, Unpack
+
+import torch
+from torch import Tensor
+
+from lepton_ai.core import ConfigError, ShapeError
+from lepton_ai.layers.dtypes import as_float
+from lepton_ai.layers.layer import Layer, LayerOptions
+from lepton_ai.layers.shapes import Shape, is_shape, show
+
+
+class MergeLayer(Layer, abc.ABC):
+    """The base of layers that take a list of tensors."""
+
+    def call(self, inputs: Sequence[Tensor]) -> Tensor:
+        return self.merge([as_float(x) for x in inputs])
+
+    @abc.abstractmethod
+    def merge(self, inputs: list[Tensor]) -> Tensor:
+        """One tensor of several."""
+
+    def check_shape(self, input_shape: Any) -> None:
+        super().check_shape(input_shape)
+        if is_shape(input_shape) or len(input_shape) < 2:
+            raise ShapeError(
+                f"got {'one tensor' if is_shape(input_shape) else f'a list of {len(input_shape)}'}, "
+                "expected a list of at least two",
+                at=self.label,
+                fix=f"Write {type(self).__name__}()([a, b]).",
+            )
+        self.compute_output_shape(input_shape)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        """Sizes of 1 stretch to those of the others."""
+        if len({len(shape) for shape in input_shape}) > 1:
+            raise self._unequal(input_shape, "as many dimensions in each")
+        output: list[int | None] = []
+        for sizes in zip(*input_shape, strict=True):
+            known = {size for size in sizes if size is not None} - {1}
+            if len(known) > 1:
+                raise self._unequal(input_shape, "equal sizes, or 1")
+            output.append(known.pop() if known else None if None in sizes else 1)
+        return tuple(output)
+
+    def _unequal(self, input_shape: Any, expected: str) -> ShapeError:
+        shapes = ", ".join(show(shape) for shape in input_shape)
+        return ShapeError(f"got inputs of shapes {shapes}, expected {expected}", at=self.label)
+
+
+class Add(MergeLayer):
+    """The sum, element by element.
+
+    Shapes: a list of equal shapes (or sizes of 1, which stretch) in, that shape out.
+
+    Raises: ShapeError naming the layer and all shapes.
+
+    Example:
+        >>> Add()([torch.ones(1, 2), torch.ones(1, 2)])
+        tensor([[2., 2.]])
+    """
+
+    def merge(self, inputs: list[Tensor]) -> Tensor:
+        return reduce(torch.add, inputs)
+
+
+class Subtract(MergeLayer):
+    """The first of two minus the second; shapes as for `Add`.
+
+    Example:
+        >>> Subtract()([torch.ones(1, 2), torch.ones(1, 2)])
+        tensor([[0., 0.]])
+    """
+
+    def merge(self, inputs: list[Tensor]) -> Tensor:
+        return inputs[0] - inputs[1]
+
+    def check_shape(self, input_shape: Any) -> None:
+        super().check_shape(input_shape)
+        if len(input_shape) != 2:
+            raise ShapeError(at=self.label, got=len(input_shape), expected="a list of two tensors")
+
+
+class Multiply(MergeLayer):
+    """The product, element by element; shapes as for `Add`.
+
+    Example:
+        >>> Multiply()([torch.full((1, 2), 3.0), torch.full((1, 2), 2.0)])
+        tensor([[6., 6.]])
+    """
+
+    def merge(self, inputs: list[Tensor]) -> Tensor:
+        return reduce(torch.mul, inputs)
+
+
+class Average(MergeLayer):
+    """The mean, element by element; shapes as for `Add`.
+
+    Example:
+        >>> Average()([torch.zeros(1, 2), torch.ones(1, 2)])
+        tensor([[0.5000, 0.5000]])
+    """
+
+    def merge(self, inputs: list[Tensor]) -> Tensor:
+        return reduce(torch.add, inputs) / len(inputs)
+
+
+class Maximum(MergeLayer):
+    """The largest, element by element; shapes as for `Add`.
+
+    Example:
+        >>> Maximum()([torch.zeros(1, 2), torch.ones(1, 2)])
+        tensor([[1., 1.]])
+    """
+
+    def merge(self, inputs: list[Tensor]) -> Tensor:
+        return reduce(torch.maximum, inputs)
+
+
+class Minimum(MergeLayer):
+    """The smallest, element by element; shapes as for `Add`.
+
+    Example:
+        >>> Minimum()([torch.zeros(1, 2), torch.ones(1, 2)])
+        tensor([[0., 0.]])
+    """
+
+    def merge(self, inputs: list[Tensor]) -> Tensor:
+        return reduce(torch.minimum, inputs)
+
+
+class Concatenate(MergeLayer):
+    """The tensors one after the other along `axis`.
+
+    Shapes: a list of shapes that are equal but for `axis` in; the sizes there add up.
+
+    Raises: ShapeError naming the layer and all shapes.
+
+    Example:
+        >>> Concatenate()([torch.ones(2, 3), torch.ones(2, 4)]).shape
+        torch.Size([2, 7])
+    """
+
+    min_ndim = 2
+
+    def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        if isinstance(axis, bool) or not isinstance(axis, int) or axis == 0:
+            raise ConfigError(at="Concatenate.axis", got=axis, expected="an int other than 0, the batch")
+        self.axis = axis
+
+    def merge(self, inputs: list[Tensor]) -> Tensor:
+        return torch.cat(inputs, self.axis)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        rank = len(input_shape[0])
+        if any(len(shape) != rank for shape in input_shape) or not -rank <= self.axis < rank:
+            raise self._unequal(input_shape, f"as many dimensions in each, with an axis {self.axis}")
+        output: list[int | None] = []
+        for at, sizes in enumerate(zip(*input_shape, strict=True)):
+            if at == self.axis % rank:
+                output.append(None if None in sizes else sum(sizes))
+                continue
+            known = {size for size in sizes if size is not None}
+            if len(known) > 1:
+                raise self._unequal(input_shape, f"sizes that differ at axis {self.axis} only")
+            output.append(known.pop() if known else None)
+        return tuple(output)

@@ -1,0 +1,175 @@
+"""Normalisation of what flows between layers."""
+
+from typing import Any, Unpack
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lepton_ai.core import ConfigError, ShapeError
+from lepton_ai.layers.arguments import fraction
+from lepton_ai.layers.dtypes import as_float
+from lepton_ai.layers.initializers import Initializer, get_initializer
+from lepton_ai.layers.layer import Layer, LayerOptions
+from lepton_ai.layers.regularizers import Regularizer, get_regularizer
+from lepton_ai.layers.shapes import Shape, show
+
+
+class AffineNormalization(Layer):
+    """The base of normalisations that end in a learnt scale (`weight`, Keras' gamma) and shift (`bias`, beta)."""
+
+    weight: nn.Parameter | None
+    bias: nn.Parameter | None
+    min_ndim = 2
+
+    def __init__(
+        self,
+        axis: int | tuple[int, ...],
+        epsilon: float,
+        center: bool,
+        scale: bool,
+        beta_initializer: str | Initializer,
+        gamma_initializer: str | Initializer,
+        beta_regularizer: str | Regularizer | None,
+        gamma_regularizer: str | Regularizer | None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        at = type(self).__name__
+        self.fixed_axes = axis if isinstance(axis, tuple | list) else (axis,)
+        if not self.fixed_axes or not all(isinstance(each, int) and each for each in self.fixed_axes):
+            raise ConfigError(at=f"{at}.axis", got=axis, expected="axes other than 0, the batch")
+        self.axis = axis
+        if not epsilon > 0:
+            raise ConfigError(at=f"{at}.epsilon", got=epsilon, expected="a positive number")
+        self.epsilon = epsilon
+        self.center = center
+        self.scale = scale
+        self.beta_initializer = get_initializer(beta_initializer)
+        self.gamma_initializer = get_initializer(gamma_initializer)
+        self.beta_regularizer = get_regularizer(beta_regularizer)
+        self.gamma_regularizer = get_regularizer(gamma_regularizer)
+
+    def build(self, input_shape: Any) -> None:
+        rank = len(input_shape)
+        if not all(-rank <= axis < rank and input_shape[axis] is not None for axis in self.fixed_axes):
+            raise ShapeError(
+                f"got an input of shape {show(input_shape)}, expected fixed sizes at axis {self.axis}", at=self.label
+            )
+        shape = tuple(input_shape[axis] for axis in sorted(axis % rank for axis in self.fixed_axes))
+        if self.scale:
+            self.add_weight("weight", shape, self.gamma_initializer, regularizer=self.gamma_regularizer)
+        else:
+            self.register_parameter("weight", None)
+        if self.center:
+            self.add_weight("bias", shape, self.beta_initializer, regularizer=self.beta_regularizer)
+        else:
+            self.register_parameter("bias", None)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        return tuple(input_shape)
+
+
+class BatchNormalization(AffineNormalization):
+    """Each channel over the batch to mean 0 and variance 1, then scaled and shifted.
+
+    Ioffe and Szegedy, 2015 (arXiv:1502.03167). Training uses the batch's statistics and moves the running ones
+    towards them, `running = momentum * running + (1 - momentum) * batch`, with the biased variance as Keras
+    (torch takes the unbiased one). Inference, and a frozen layer, use the running ones.
+
+    Shapes: any with the channels at `axis` in, the same out.
+
+    Raises: ConfigError for impossible settings; ShapeError if the number of channels is free or changes.
+
+    Example:
+        >>> BatchNormalization()(torch.ones(2, 8, 8, 3)).shape
+        torch.Size([2, 8, 8, 3])
+    """
+
+    running_mean: Tensor
+    running_var: Tensor
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: str | Initializer = "zeros",
+        gamma_initializer: str | Initializer = "ones",
+        moving_mean_initializer: str | Initializer = "zeros",
+        moving_variance_initializer: str | Initializer = "ones",
+        beta_regularizer: str | Regularizer | None = None,
+        gamma_regularizer: str | Regularizer | None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(
+            axis, epsilon, center, scale, beta_initializer, gamma_initializer,
+            beta_regularizer, gamma_regularizer, **options,
+        )  # fmt: skip
+        self.momentum = fraction("BatchNormalization.momentum", momentum)
+        self.moving_mean_initializer = get_initializer(moving_mean_initializer)
+        self.moving_variance_initializer = get_initializer(moving_variance_initializer)
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        shape = (input_shape[self.fixed_axes[0]],)
+        self.add_buffer("running_mean", shape, self.moving_mean_initializer)
+        self.add_buffer("running_var", shape, self.moving_variance_initializer)
+
+    def call(self, x: Tensor) -> Tensor:
+        channel = self.fixed_axes[0]
+        # For images a view that is channels last in memory, for which torch's kernels have a fast path.
+        y = as_float(x, self.running_mean).movedim(channel, 1)
+        if self.training and self.trainable:
+            y, mean, inverse = torch.native_batch_norm(y, self.weight, self.bias, None, None, True, 0.0, self.epsilon)
+            self._follow(mean.detach(), inverse.detach())
+        else:
+            y = F.batch_norm(y, self.running_mean, self.running_var, self.weight, self.bias, eps=self.epsilon)
+        return y.movedim(1, channel)
+
+    def _follow(self, mean: Tensor, inverse: Tensor) -> None:
+        """Move the running statistics; `inverse` is 1 / sqrt(biased variance + epsilon)."""
+        variance = inverse.square().reciprocal() - self.epsilon
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), 1 - self.momentum)
+        self.running_var.lerp_(variance.to(self.running_var.dtype).clamp(min=0), 1 - self.momentum)
+
+
+class LayerNormalization(AffineNormalization):
+    """Each example over `axis` to mean 0 and variance 1, then scaled and shifted.
+
+    Ba et al., 2016 (arXiv:1607.06450). Shapes: any in, the same out.
+
+    Raises: ConfigError for impossible settings; ShapeError if the sizes at `axis` are free or change.
+
+    Example:
+        >>> LayerNormalization()(torch.ones(2, 5, 8)).shape
+        torch.Size([2, 5, 8])
+    """
+
+    def __init__(
+        self,
+        axis: int | tuple[int, ...] = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: str | Initializer = "zeros",
+        gamma_initializer: str | Initializer = "ones",
+        beta_regularizer: str | Regularizer | None = None,
+        gamma_regularizer: str | Regularizer | None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(
+            axis, epsilon, center, scale, beta_initializer, gamma_initializer,
+            beta_regularizer, gamma_regularizer, **options,
+        )  # fmt: skip
+
+    def call(self, x: Tensor) -> Tensor:
+        x = as_float(x, self.weight)
+        axes = sorted(axis % x.ndim for axis in self.fixed_axes)
+        last = list(range(x.ndim - len(axes), x.ndim))
+        shape = [x.shape[axis] for axis in axes]
+        y = x if axes == last else x.movedim(axes, last)
+        y = F.layer_norm(y, shape, self.weight, self.bias, self.epsilon)
+        return y if axes == last else y.movedim(last, axes)

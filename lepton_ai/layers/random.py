@@ -1,0 +1,85 @@
+"""Layers that draw random numbers in training: each row's from its place in the run, never from a hidden state."""
+
+import abc
+import math
+from typing import Any, Unpack
+
+import torch
+from torch import Tensor
+
+from lepton_ai.core import ConfigError, ShapeError
+from lepton_ai.layers.dtypes import as_float
+from lepton_ai.layers.layer import Layer, LayerOptions
+from lepton_ai.layers.shapes import Shape
+from lepton_ai.rng import current_step, draw
+
+
+class Draws:
+    """The random numbers of one call of one layer.
+
+    What a row gets depends on its position in the epoch, the key and the column alone: not on the batch it is in.
+    """
+
+    def __init__(self, rows: Tensor, key: int) -> None:
+        self.rows = rows
+        self.key = key
+
+    def bits(self, columns: int) -> Tensor:
+        """(B, columns) random int32."""
+        return draw(self.rows, torch.arange(columns, dtype=torch.int32, device=self.rows.device), self.key)
+
+    def uniform(self, columns: int) -> Tensor:
+        """(B, columns) float32 in [0, 1), in steps of 2**-24."""
+        return ((self.bits(columns) >> 8) & 0xFFFFFF) * 2.0**-24
+
+    def keep(self, shape: tuple[int, ...], rate: float) -> Tensor:
+        """Booleans of `shape`, False with probability `rate` (to the nearest 1/65536).
+
+        `shape` starts with the batch, or with a multiple of it where a layer has folded time into it.
+        """
+        elements = math.prod(shape[1:]) * (shape[0] // max(1, len(self.rows)))
+        # Two 16-bit lanes of each hash: half the arithmetic, and a rate needs no finer steps.
+        lanes = self.bits((elements + 1) // 2).view(torch.int16)[:, :elements]
+        return (lanes >= min(round(rate * 65536), 65535) - 32768).reshape(shape)
+
+
+def draws_for(layer: Layer, x: Tensor, seed: int | None) -> Draws:
+    """The draws of a call of `layer` on `x`.
+
+    Inside the loop they follow from the step's context; in plain PyTorch use from torch's default generator.
+
+    Raises: ShapeError if the batch is not the step's.
+    """
+    context = current_step()
+    if context is None:
+        key = int(torch.randint(2**31 - 1, ()))
+        return Draws(torch.arange(len(x), dtype=torch.int32, device=x.device), key)
+    rows = context.positions.to(device=x.device, dtype=torch.int32)
+    if len(x) % max(1, len(rows)):
+        raise ShapeError(at=layer.label, got=tuple(x.shape), expected=f"a batch of {len(rows)} rows, as the step has")
+    return Draws(rows, context.key(layer.path, context.next_call(layer.path), *(() if seed is None else (seed,))))
+
+
+class RandomLayer(Layer, abc.ABC):
+    """The base of layers that change their input at random in training and not at all at inference.
+
+    Args:
+        seed: mixed into the draws; two equal layers differ without it, since their places do.
+    """
+
+    def __init__(self, *, seed: int | None = None, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int)):
+            raise ConfigError(at=f"{type(self).__name__}.seed", got=seed, expected="an int or None")
+        self.seed = seed
+
+    @abc.abstractmethod
+    def perturb(self, x: Tensor, draws: Draws) -> Tensor:
+        """`x`, changed at random."""
+
+    def call(self, x: Tensor) -> Tensor:
+        x = as_float(x)
+        return self.perturb(x, draws_for(self, x, self.seed)) if self.training else x
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        return tuple(input_shape)

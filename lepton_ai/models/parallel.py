@@ -1,0 +1,77 @@
+"""Training with several workers on this machine."""
+
+import dataclasses
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from lepton_ai.core import ConfigError
+from lepton_ai.data import Indexed, as_source
+from lepton_ai.distributed import World, launch
+from lepton_ai.models.model import Model
+from lepton_ai.training import Callback, History, Job, fit, load_result, progress
+
+
+def distributed_train(
+    model: Model,
+    x: Any,
+    y: Any = None,
+    batch_size: int = 32,
+    num_workers: int = 1,
+    steps_per_epoch: int | None = None,
+    epochs: int = 1,
+    *,
+    validation_data: Any = None,
+    callbacks: list[Callback] | None = None,
+    shuffle: bool = True,
+    verbose: int | str = "auto",
+    seed: int | None = None,
+) -> History:
+    """Train a compiled model with `num_workers` processes; it holds the trained weights afterwards.
+
+    `batch_size` is the global batch. Every worker takes a contiguous part of each, gradients and metrics are
+    summed, so the result is that of one worker up to the order of float summation. Running statistics of
+    `BatchNormalization` are averaged over the workers at the end of each epoch.
+
+    Callbacks run in the first worker, which is another process: what they change in themselves stays there.
+
+    Raises: as `Model.fit`; WorkerError with the rank and the traceback of a worker that fails.
+    """
+    source = as_source(x, y)
+    job = model.job(
+        source,
+        batch_size=batch_size,
+        epochs=epochs,
+        validation_data=validation_data,
+        shuffle=shuffle,
+        steps_per_epoch=steps_per_epoch,
+        seed=seed,
+    )
+    job = dataclasses.replace(job, callbacks=[*(callbacks or []), *progress(verbose)])
+    if isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 1:
+        raise ConfigError(at="distributed_train(num_workers=...)", got=num_workers, expected="a positive int")
+    if num_workers == 1:
+        model.history = fit(job)
+    else:
+        if not isinstance(source, Indexed):
+            raise ConfigError(
+                "several workers need data that can be fetched by index",
+                at="distributed_train",
+                fix="Give arrays, a data frame, a source or a map-style torch Dataset.",
+            )
+        model.history = _fit_in_workers(job, num_workers)
+    model._keep(source)
+    return model.history
+
+
+def _fit_in_workers(job: Job, workers: int) -> History:
+    with tempfile.TemporaryDirectory(prefix="lepton-") as name:
+        folder = Path(name)
+
+        def work(world: World) -> None:
+            share = job.loader.share(world.rank, world.size)
+            held_out = None if job.validation is None else job.validation.share(world.rank, world.size)
+            fit(dataclasses.replace(job, loader=share, validation=held_out, world=world, result=folder / "result"))
+
+        launch(work, workers, folder)
+        return load_result(folder / "result", job.module)

@@ -1,0 +1,128 @@
+"""A stack of layers."""
+
+from collections.abc import Iterable
+from typing import Any, Self
+
+from torch import nn
+
+from lepton_ai.core import ConfigError, ShapeError
+from lepton_ai.layers import Input, Layer, SymbolicTensor, deserialize, is_shape, serialize
+from lepton_ai.models.foreign import TorchModule
+from lepton_ai.models.model import Model, adopt
+
+
+class Sequential(Model):
+    """Layers one after the other. It builds as soon as the input's shape is known: from an `Input` or an
+    `input_shape` in front, else from the first data. Any `torch.nn.Module` may stand among the layers.
+
+    Example:
+        >>> from lepton_ai.layers import Dense
+        >>> model = Sequential([Dense(8, activation="relu", input_shape=(4,)), Dense(2)])
+        >>> model.compute_output_shape((None, 4))
+        (None, 2)
+    """
+
+    def __init__(
+        self,
+        layers: Iterable[Layer | nn.Module | SymbolicTensor] = (),
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+    ) -> None:
+        super().__init__(name=name, trainable=trainable)
+        for layer in layers:
+            self.add(layer)
+
+    def add(self, layer: Any) -> None:
+        """Put a layer on top.
+
+        Raises: ConfigError if it is not one, or an `Input` is not at the bottom.
+        """
+        if isinstance(layer, SymbolicTensor):
+            if layer.node.layer is not None or len(self._modules):
+                raise ConfigError("only an Input at the bottom of a Sequential may be symbolic")
+            self._expect(layer)
+            return
+        if isinstance(layer, nn.Module) and not isinstance(layer, Layer):
+            layer = TorchModule(layer)
+        if not isinstance(layer, Layer):
+            fix = "Write Dense(10), with its arguments." if isinstance(layer, type) else "Give layers or modules."
+            raise ConfigError(at=f"{self.label}.add", got=layer, expected="a layer", fix=fix)
+        if (
+            layer.input_shape is not None
+            and not len(self._modules)
+            and not self.input_specs
+            and is_shape(layer.input_shape)
+        ):
+            self._expect(Input(layer.input_shape[1:]))
+        adopt(self, [layer])
+        self.built = False
+
+    def pop(self) -> Layer:
+        """Take the top layer off."""
+        if not self._modules:
+            raise ConfigError(f"{self.label} has no layers to pop")
+        name = next(reversed(self._modules))
+        layer = self._modules.pop(name)
+        assert isinstance(layer, Layer)
+        return layer
+
+    def build(self, input_shape: Any) -> None:
+        self.set_paths()
+        shape = input_shape
+        for layer in self.layers:
+            layer.ensure_built(shape)
+            shape = layer.compute_output_shape(shape)
+
+    def call(self, x: Any) -> Any:
+        for layer in self._modules.values():
+            x = layer(x)  # type: ignore[misc]
+        return x
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        for layer in self.layers:
+            layer.check_shape(input_shape)
+            input_shape = layer.compute_output_shape(input_shape)
+        return input_shape
+
+    def ensure_built(self, input_shape: Any) -> None:
+        declared = self.input_specs[0].shape if self.input_specs else None
+        if declared is not None and is_shape(input_shape):
+            if len(declared) != len(input_shape) or any(
+                want not in (None, got) and got is not None
+                for want, got in zip(declared[1:], input_shape[1:], strict=True)
+            ):
+                first = self.layers[0].label if self._modules else self.label
+                raise ShapeError(
+                    f"got an input of shape {input_shape}, expected {declared}",
+                    at=first,
+                    fix="Reshape the data, or declare another input_shape.",
+                )
+            input_shape = declared
+        super().ensure_built(input_shape)
+
+    def summary(self) -> str:
+        if not self.built and self.input_specs:
+            self.ensure_built(self.input_specs[0].shape)
+        return super().summary()
+
+    def get_config(self) -> dict[str, Any]:
+        spec = self.input_specs[0] if self.input_specs else None
+        return {
+            "name": self.name,
+            "trainable": self._trainable,
+            "input": None if spec is None else {"name": spec.name, "shape": list(spec.shape[1:]), "dtype": spec.dtype},
+            "layers": [serialize(layer) for layer in self.layers],
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        spec = config["input"]
+        start = [] if spec is None else [Input(tuple(spec["shape"]), dtype=spec["dtype"], name=spec["name"])]
+        layers = [deserialize(each) for each in config["layers"]]
+        return cls([*start, *layers], name=config["name"], trainable=config["trainable"])
+
+    def _expect(self, spec: SymbolicTensor) -> None:
+        spec.name = spec.name or "input"
+        self.input_specs = [spec]
+        self.input_shape = spec.shape

@@ -1,0 +1,90 @@
+"""What goes into a model and what comes out, found by looking at its specs and running it."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lepton_ai.bundle import Signature, TensorSpec, dtype_of
+from lepton_ai.core import UsageError
+from lepton_ai.models.model import Model
+from lepton_ai.rng import derive
+
+# Sizes that stand in for free ones in a trial; two trials tell free sizes of the output from fixed ones.
+_TRIALS = ((2, 32), (3, 40))
+
+
+def sample_inputs(model: Model, batch: int, free: int = 32) -> Any:
+    """Inputs that the model takes, `batch` rows of them: the rows that `fit` kept, else plausible numbers."""
+    kept = None if model.kept is None else model.kept.samples
+    if kept is not None:
+        return _map(lambda value: value[torch.arange(batch) % value.shape[0]], kept)
+    if not model.input_specs:
+        raise UsageError(f"{model.label} does not know its input yet", fix="Call it on an example, or fit it, first.")
+    generator = torch.Generator().manual_seed(derive(0, "samples"))
+    values = [_generate(spec, batch, free, generator) for spec in model.input_specs]
+    if (model.graph is not None and isinstance(model.graph.inputs, dict)) or getattr(model, "by_name", False):
+        return {spec.name: value for spec, value in zip(model.input_specs, values, strict=True)}
+    return values[0] if len(values) == 1 else tuple(values)
+
+
+def named_outputs(model: Model, outputs: Any) -> dict[str, Tensor]:
+    """A model's outputs by name."""
+    if isinstance(outputs, dict):
+        return outputs
+    tensors = list(outputs) if isinstance(outputs, tuple | list) else [outputs]
+    names = model.output_names() or [f"output_{i}" if len(tensors) > 1 else "output" for i in range(len(tensors))]
+    return dict(zip(names, tensors, strict=True))
+
+
+def named_inputs(model: Model, x: Any) -> dict[str, Tensor]:
+    """Inputs in the structure that the model takes, by name."""
+    if isinstance(x, dict):
+        return {spec.name: x[spec.name] for spec in model.input_specs}
+    values = list(x) if isinstance(x, tuple | list) else [x]
+    return {spec.name: value for spec, value in zip(model.input_specs, values, strict=True)}
+
+
+@torch.no_grad()
+def signature(model: Model) -> Signature:
+    """The model's signature; sizes that follow the input are free (-1)."""
+    trials = []
+    for batch, free in _TRIALS:
+        x = sample_inputs(model, batch, free)
+        trials.append((named_inputs(model, x), named_outputs(model, model(x, training=False))))
+    (inputs, outputs), (_, others) = trials
+    return Signature(
+        inputs=tuple(
+            TensorSpec(
+                name=spec.name,
+                dtype=dtype_of(inputs[spec.name].numpy()),
+                shape=tuple(-1 if size is None else size for size in spec.shape),
+            )
+            for spec in model.input_specs
+        ),
+        outputs=tuple(
+            TensorSpec(
+                name=name,
+                dtype=dtype_of(value.numpy()),
+                shape=tuple(a if a == b else -1 for a, b in zip(value.shape, others[name].shape, strict=True)),
+            )
+            for name, value in outputs.items()
+        ),
+    )
+
+
+def _generate(spec: Any, batch: int, free: int, generator: torch.Generator) -> Tensor:
+    shape = [free if size is None else size for size in (batch, *spec.shape[1:])]
+    dtype = getattr(torch, spec.dtype)
+    if dtype.is_floating_point:
+        return torch.randn(shape, generator=generator).to(dtype)
+    high = {torch.bool: 2, torch.uint8: 256}.get(dtype, 2)
+    return torch.randint(0, high, shape, generator=generator).to(dtype)
+
+
+def _map(function: Any, structure: Any) -> Any:
+    if isinstance(structure, dict):
+        return {key: _map(function, value) for key, value in structure.items()}
+    if isinstance(structure, tuple | list):
+        return tuple(_map(function, value) for value in structure)
+    return function(structure)

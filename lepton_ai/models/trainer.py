@@ -1,0 +1,311 @@
+"""Compile, fit, evaluate, predict: Keras' face over the training engine."""
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+
+from lepton_ai.bundle import Profile
+from lepton_ai.core import ConfigError, DataError, UsageError
+from lepton_ai.data import Arrays, Batches, Indexed, Loader, Subset, as_source, build_profile, check_source
+from lepton_ai.hal import ExecutionPlan, applied, get_plan
+from lepton_ai.layers import Input, Layer
+from lepton_ai.rng import get_seed
+from lepton_ai.training import (
+    Callback,
+    History,
+    Job,
+    Objective,
+    Optimizer,
+    evaluate,
+    fit,
+    get_optimizer,
+    predict,
+    progress,
+)
+
+if TYPE_CHECKING:
+    from lepton_ai.models.model import Model
+
+
+class Kept:
+    """What `fit` keeps for the bundle: a few raw rows as samples and the profile of the training data."""
+
+    def __init__(self, samples: Any, profile: Profile | None, labels: tuple[str, ...] = ()) -> None:
+        self.samples, self.profile, self.labels = samples, profile, labels
+
+
+class Trainer:
+    """The part of a model that trains it."""
+
+    objective: Objective | None = None
+    optimizer: Optimizer | None = None
+    plan: ExecutionPlan = ExecutionPlan()
+    kept: Kept | None = None
+    history: History | None = None
+
+    def compile(
+        self,
+        optimizer: str | Optimizer = "rmsprop",
+        loss: Any = None,
+        loss_weights: list[float] | dict[str, float] | None = None,
+        metrics: list[Any] | dict[str, Any] | None = None,
+        plan: str | ExecutionPlan = "default",
+    ) -> None:
+        """Say how to train: optimiser, loss and metrics by their Keras names or as objects.
+
+        With several outputs, `loss`, `metrics` and `loss_weights` are lists in their order or dicts by name.
+
+        Raises: UnknownNameError with the nearest name.
+        """
+        self.optimizer = get_optimizer(optimizer)
+        self.objective = Objective(loss, metrics, loss_weights)
+        self.plan = get_plan(plan)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: int | str = "auto",
+        callbacks: list[Callback] | None = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: dict[int, float] | None = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+        *,
+        seed: int | None = None,
+        run: str | Path | None = None,
+    ) -> History:
+        """Train on arrays, tensors, data frames, sources, torch datasets or loaders.
+
+        Args:
+            batch_size: rows per step, 32 if not given.
+            verbose: 0 silent, 1 a bar, 2 a line per epoch, "auto" a bar on a terminal.
+            validation_split: the last part of the rows is held out, before shuffling, as in Keras.
+            class_weight: weight of each class' rows in the loss.
+            steps_per_epoch: length of an epoch; data that ends sooner starts over in a new order.
+            seed: of order, dropout and augmentation; `set_seed`'s if not given.
+            run: a folder for the checkpoint after every epoch; if one is there, training goes on from it.
+
+        Returns: the History. After Ctrl-C, the history so far, marked `interrupted`.
+
+        Raises: UsageError before `compile`; DataError and ShapeError for data that does not fit;
+            DivergedError if the loss is not finite.
+        """
+        source = as_source(x, y, sample_weight)
+        if validation_split:
+            if not isinstance(source, Indexed) or validation_data is not None:
+                raise UsageError("validation_split needs rows with an index, and no validation_data", at="fit")
+            source, validation_data = hold_out(source, validation_split)
+        job = self.job(
+            source,
+            batch_size=batch_size,
+            epochs=epochs,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            steps_per_epoch=steps_per_epoch,
+            validation_batch_size=validation_batch_size,
+            seed=seed,
+        )
+        job = dataclasses.replace(
+            job,
+            initial_epoch=initial_epoch,
+            validation_freq=validation_freq,
+            callbacks=[*(callbacks or []), *progress(verbose)],
+            class_weight=self._class_weight(class_weight),
+            folder=None if run is None else Path(run),
+        )
+        self.history = fit(job)
+        self._keep(source)
+        return self.history
+
+    def job(
+        self,
+        source: Indexed | Batches,
+        *,
+        batch_size: int | None,
+        epochs: int,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        steps_per_epoch: int | None = None,
+        validation_batch_size: int | None = None,
+        seed: int | None = None,
+    ) -> Job:
+        """The engine's job for this model: data checked, model built, objective bound."""
+        objective = self._compiled("fit")
+        for name, value in (
+            ("epochs", epochs),
+            ("batch_size", batch_size or 32),
+            ("steps_per_epoch", steps_per_epoch or 1),
+        ):
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ConfigError(at=f"fit({name}=...)", got=value, expected="a positive int")
+        seed = get_seed() if seed is None else seed
+        module = self.module()
+        loader = Loader(source, batch_size or 32, shuffle=shuffle, seed=seed, steps=steps_per_epoch)
+        check_source(source, allow_nan=self._accepts_missing())
+        self._bind(objective, loader)
+        validation = None
+        if validation_data is not None:
+            pair = isinstance(validation_data, tuple | list)
+            held_out = as_source(*validation_data) if pair else as_source(validation_data)
+            check_source(held_out, allow_nan=self._accepts_missing())
+            validation = Loader(held_out, validation_batch_size or batch_size or 32)
+            self._bind(objective, validation)
+        assert self.optimizer is not None
+        return Job(
+            module=module,
+            objective=objective,
+            optimizer=self.optimizer,
+            loader=loader,
+            epochs=epochs,
+            validation=validation,
+            penalty=self.penalty if self._regularized() else None,
+            plan=self.plan,
+            seed=seed,
+        )
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: int | str = "auto",
+        sample_weight: Any = None,
+        *,
+        return_dict: bool = False,
+    ) -> Any:
+        """The loss and the metrics on held-out data: a list as Keras gives it (a number if there is only the
+        loss), or a dict. The result does not depend on `batch_size`, which is 256 if not given."""
+        objective = self._compiled("evaluate")
+        source = as_source(x, y, sample_weight)
+        check_source(source, allow_nan=self._accepts_missing())
+        loader = Loader(source, batch_size or 256)
+        self._bind(objective, loader)
+        with applied(self.plan) as device:
+            logs = evaluate(
+                self.module().to(device),
+                objective,
+                loader,
+                device,
+                penalty=self.penalty if self._regularized() else None,
+            )
+        if verbose not in ("auto", 0):
+            print("  ".join(f"{name} {value:.4g}" for name, value in logs.items()))  # noqa: T201
+        values = list(logs.values())
+        return logs if return_dict else values[0] if len(values) == 1 else values
+
+    def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> Any:
+        """The outputs for all rows of `x`, as numpy arrays."""
+        source = as_source(x)
+        check_source(source, allow_nan=self._accepts_missing())
+        loader = Loader(source, batch_size or 256)
+        with applied(self.plan) as device:
+            module = self.module().to(device)
+            self._first_outputs(loader)
+            return predict(module, loader, device)
+
+    # -- for the rooms above -----------------------------------------------------------------------------
+
+    def module(self) -> "Model":
+        """This model, as the type checker should see it."""
+        return cast("Model", self)
+
+    def penalty(self) -> Tensor | None:
+        """The sum of all regularisers."""
+        terms = list(self.module().regularization())
+        return torch.stack(terms).sum() if terms else None
+
+    # -- inside ------------------------------------------------------------------------------------------
+
+    def _compiled(self, verb: str) -> Objective:
+        if self.objective is None or self.optimizer is None:
+            raise UsageError(
+                f"{verb} was called before compile",
+                at=self.module().label,
+                fix='Write model.compile(optimizer="adam", loss="mse") first.',
+            )
+        if self.objective.loss is None:
+            raise UsageError("compile was not given a loss", at=self.module().label, fix='Write compile(loss="mse").')
+        return self.objective
+
+    def _bind(self, objective: Objective, loader: Loader) -> None:
+        outputs, targets = self._first_outputs(loader)
+        if outputs is None:
+            return
+        objective.bind(outputs, self.module().output_names())
+        whole = loader.source.y_all if isinstance(loader.source, Indexed) else None
+        objective.check(targets if whole is None else whole, outputs)
+
+    @torch.no_grad()
+    def _first_outputs(self, loader: Loader) -> tuple[Any, Any]:
+        """The outputs for the first two rows, which builds the model; and their targets."""
+        if not isinstance(loader.source, Indexed):
+            x, y, _ = loader.source.peek(loader.batch_size)
+        else:
+            x, y, _ = loader.source.fetch(torch.arange(min(2, len(loader.source))))
+        model = self.module()
+        model.check_inputs(x)
+        if not model.input_specs:
+            model.input_specs = specs_of(x)
+        training = model.training
+        model.eval()
+        outputs = model(x)
+        model.train(training)
+        return outputs, y
+
+    def _keep(self, source: Indexed | Batches) -> None:
+        if isinstance(source, Indexed):
+            samples = source.fetch(torch.arange(min(8, len(source))))[0]
+            names = [spec.name for spec in self.module().input_specs]
+            profile = build_profile(source, labels=source.labels or None, input_names=names)
+            self.kept = Kept(samples, profile, tuple(source.labels))
+
+    def _accepts_missing(self) -> bool:
+        return any(isinstance(layer, Layer) and layer.accepts_missing for layer in self.module().modules())
+
+    def _regularized(self) -> bool:
+        return any(isinstance(layer, Layer) and layer._regularizers for layer in self.module().modules())
+
+    def _class_weight(self, weights: dict[int, float] | None) -> Tensor | None:
+        if weights is None:
+            return None
+        if not weights or min(weights) < 0 or sorted(weights) != list(range(max(weights) + 1)):
+            raise DataError(at="fit(class_weight=...)", got=weights, expected="a weight for each class from 0 up")
+        return torch.tensor([float(weights[index]) for index in sorted(weights)])
+
+
+def hold_out(source: Indexed, fraction: float) -> tuple[Indexed, Indexed]:
+    """The rows to train on, and the last `fraction` of them to validate on.
+
+    Raises: ConfigError if one part would be empty.
+    """
+    cut = int(len(source) * (1 - fraction)) if 0 < fraction < 1 else 0
+    if not 0 < cut < len(source):
+        raise ConfigError(
+            at="fit(validation_split=...)", got=fraction, expected="a part that leaves rows on both sides"
+        )
+    if isinstance(source, Arrays):
+        return source.part(0, cut), source.part(cut, len(source))
+    return Subset(source, range(cut)), Subset(source, range(cut, len(source)))
+
+
+def specs_of(x: Any) -> list[Any]:
+    """Input specs read off data: shapes without the batch, and dtypes as they came."""
+    named = x.items() if isinstance(x, dict) else [("", each) for each in (x if isinstance(x, tuple | list) else [x])]
+    specs = [
+        Input(tuple(value.shape[1:]), dtype=str(value.dtype).removeprefix("torch."), name=name or None)
+        for name, value in named
+    ]
+    for index, spec in enumerate(specs):
+        spec.name = spec.name or (f"input_{index}" if len(specs) > 1 else "input")
+    return specs

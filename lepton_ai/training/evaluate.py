@@ -1,0 +1,72 @@
+"""Measuring and predicting: the same forward pass, nothing learnt."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lepton_ai.data import Loader
+from lepton_ai.distributed import World
+from lepton_ai.training.objective import Objective
+from lepton_ai.training.run import device_batch
+
+ALONE = World()
+
+
+@torch.no_grad()
+def evaluate(
+    module: nn.Module,
+    objective: Objective,
+    loader: Loader,
+    device: torch.device,
+    world: World = ALONE,
+    penalty: Callable[[], Tensor | None] | None = None,
+) -> dict[str, float]:
+    """The loss and the metrics over all rows of `loader`, exact for any batch size and number of workers."""
+    training = module.training
+    module.eval()
+    objective.reset()
+    sums = torch.zeros(1 + len(objective.heads), dtype=torch.float64, device=device)
+    rows = 0
+    for cpu_batch in loader.epoch(0):
+        batch = device_batch(cpu_batch, device)
+        rows += batch.global_rows
+        if batch.positions.numel() == 0:
+            continue
+        outputs = module(batch.x)
+        losses = objective.losses(outputs, batch)
+        sums[0] += objective.total(losses) * batch.global_rows
+        for index, loss in enumerate(losses):
+            sums[1 + index] += loss * batch.global_rows
+        objective.update(outputs, batch.y)
+    module.train(training)
+    world.sum(sums)
+    for metric in objective.states:
+        world.sum(metric.state)
+    extra = None if penalty is None else penalty()
+    logs = {"loss": float(sums[0]) / max(1, rows) + (0.0 if extra is None else float(extra))}
+    trained = [head for head in objective.heads if head.loss is not None]
+    if len(objective.heads) > 1:
+        logs |= {f"{head.name}_loss": float(sums[1 + i]) / max(1, rows) for i, head in enumerate(trained)}
+    return logs | objective.results()
+
+
+@torch.no_grad()
+def predict(module: nn.Module, loader: Loader, device: torch.device) -> Any:
+    """The outputs for all rows of `loader`, in order, as numpy arrays in the structure that the module returns."""
+    training = module.training
+    module.eval()
+    parts = [module(device_batch(batch, device).x) for batch in loader.epoch(0)]
+    module.train(training)
+    return _joined(parts)
+
+
+def _joined(parts: list[Any]) -> Any:
+    first = parts[0]
+    if isinstance(first, dict):
+        return {key: _joined([part[key] for part in parts]) for key in first}
+    if isinstance(first, tuple | list):
+        return type(first)(_joined([part[index] for part in parts]) for index in range(len(first)))
+    return np.concatenate([part.cpu().numpy() for part in parts])

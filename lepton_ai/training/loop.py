@@ -1,0 +1,114 @@
+"""The loop."""
+
+import logging
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lepton_ai.core import DivergedError
+from lepton_ai.data import Batch
+from lepton_ai.hal import applied
+from lepton_ai.rng import StepContext, derive, step_context
+from lepton_ai.training.evaluate import evaluate
+from lepton_ai.training.history import History
+from lepton_ai.training.run import Job, Run, device_batch
+
+log = logging.getLogger("lepton_ai.training")
+
+
+def fit(job: Job) -> History:
+    """Train until the epochs are done or a callback stops the run; the module then holds the weights.
+
+    Ctrl-C ends the run early: the history so far is returned, marked `interrupted`, and a checkpoint is kept in
+    the job's folder (or `runs/interrupted`), from which the same job goes on.
+
+    Raises: DivergedError naming the step whose loss is not finite; the module keeps its last good weights.
+    """
+    with applied(job.plan) as device:
+        run = Run(job, device)
+        checkpoint = None if job.folder is None else job.folder / "checkpoint"
+        if checkpoint is not None and checkpoint.exists():
+            run.restore(checkpoint)
+        forward = torch.compile(run.module) if job.plan.compile else run.module
+        for callback in run.callbacks:
+            callback.on_train_begin()
+        try:
+            while run.epoch < job.epochs and not run.stopping:
+                run.begin_epoch()
+                train_epoch(run, forward)
+                logs = run.training_logs()
+                if job.validation is not None and (run.epoch + 1) % job.validation_freq == 0:
+                    measured = evaluate(run.module, job.objective, job.validation, device, job.world, job.penalty)
+                    logs |= {f"val_{name}": value for name, value in measured.items()}
+                run.end_epoch(logs)
+        except KeyboardInterrupt:
+            run.history.interrupted = True
+            path = checkpoint or Path("runs/interrupted/checkpoint")
+            run.save(path)
+            log.warning("interrupted in epoch %d, step %d; checkpoint in %s", run.epoch + 1, run.step, path)
+        finally:
+            run.module.eval()
+            run.optimizer.zero_grad(set_to_none=True)
+            for callback in run.callbacks:
+                callback.on_train_end()
+        if job.result is not None and job.world.leads:
+            run.save(job.result)
+    return run.history
+
+
+def train_epoch(run: Run, forward: Callable[[Any], Any]) -> None:
+    """The steps of one epoch, from `run.step` on."""
+    job, world = run.job, run.job.world
+    parameters = list(run.module.parameters())
+    run.module.train()
+    for cpu_batch in job.loader.epoch(run.epoch, run.step):
+        batch = device_batch(cpu_batch, run.device)
+        # Foreign modules draw from torch's own generator: a seed per step makes a resumed run draw the same.
+        torch.manual_seed(derive(job.seed, "foreign", run.total_steps, world.rank))
+        loss, outputs = _loss(run, forward, batch)
+        if outputs is not None:
+            loss.backward()  # type: ignore[no-untyped-call]
+        total = world.sum_gradients(parameters, loss.detach())
+        if not math.isfinite(total.item()):
+            _give_up(run, total)
+        for group in run.optimizer.param_groups:
+            group["lr"] = run.learning_rate
+        run.optimizer.step()
+        run.optimizer.zero_grad(set_to_none=True)
+        if outputs is not None:
+            job.objective.update(outputs, batch.y)
+        run.end_step(total, batch)
+    world.average_buffers(run.module)
+
+
+def _loss(run: Run, forward: Callable[[Any], Any], batch: Batch) -> tuple[Tensor, object]:
+    """This worker's share of the batch's loss, and its outputs; a worker without rows has neither."""
+    job = run.job
+    if batch.positions.numel() == 0:
+        return torch.zeros((), device=run.device), None
+    context = StepContext(seed=job.seed, epoch=run.epoch, positions=batch.positions)
+    with step_context(context):
+        outputs = forward(batch.x)
+    loss = job.objective.total(job.objective.losses(outputs, batch, run.class_weight))
+    penalty = None if job.penalty is None else job.penalty()
+    if penalty is not None:
+        # Every row carries an equal part of the penalty, so that the workers' parts add up to all of it.
+        loss = loss + penalty * (batch.positions.numel() / batch.global_rows)
+    return loss, outputs
+
+
+def _give_up(run: Run, loss: Tensor) -> None:
+    where = f"epoch {run.epoch + 1}, step {run.step + 1}"
+    kept = "the weights from just before that step"
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in run.module.parameters()):
+        run.module.load_state_dict(run.last_good)
+        kept = f"the weights from the start of epoch {run.epoch + 1}, the last that were finite"
+    raise DivergedError(
+        f"the loss became {loss.item()} in {where}; the model keeps {kept}",
+        at="fit",
+        fix="Lower the learning rate, scale the inputs to about -1 to 1, or look for extreme targets.",
+    )

@@ -1,0 +1,199 @@
+"""The objective: what every output is trained for and measured by."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lepton_ai.core import ConfigError, DataError, ShapeError
+from lepton_ai.data import Batch
+from lepton_ai.training.losses import Loss, get_loss
+from lepton_ai.training.metric import Metric
+from lepton_ai.training.metrics import get_metric
+
+LossLike = str | Loss | Callable[..., Tensor]
+MetricLike = str | Metric | Callable[..., Tensor]
+
+
+@dataclass
+class Head:
+    """One output: its loss, the loss' share in the total, and its metrics."""
+
+    name: str
+    shape: tuple[int, ...]
+    loss: Loss | None
+    share: float
+    metrics: list[Metric]
+
+
+class Objective:
+    """Losses and metrics for all outputs, as `compile` takes them: one for all, a list, or a dict by output name.
+
+    `bind` resolves names once the outputs are known, since "accuracy" depends on their shapes.
+    """
+
+    def __init__(
+        self,
+        loss: LossLike | list[LossLike] | dict[str, LossLike] | None,
+        metrics: list[Any] | dict[str, Any] | None = None,
+        loss_weights: list[float] | dict[str, float] | None = None,
+    ) -> None:
+        self.loss, self.metrics, self.loss_weights = loss, metrics, loss_weights
+        self.heads: list[Head] = []
+        for each in loss.values() if isinstance(loss, dict) else loss if isinstance(loss, list) else [loss]:
+            if each is not None:
+                get_loss(each)  # an unknown name is better found at compile than at fit
+
+    def bind(self, outputs: Any, names: list[str] | None = None) -> None:
+        """Resolve losses and metrics for outputs shaped like these (a sample batch)."""
+        if isinstance(outputs, dict):
+            tensors, names = list(outputs.values()), list(outputs)
+        else:
+            tensors = list(outputs) if isinstance(outputs, tuple | list) else [outputs]
+            names = names or [f"output_{index}" for index in range(len(tensors))]
+        losses = self._per_output(self.loss, names, "loss", shared=True)
+        metrics = self._per_output(self.metrics, names, "metrics", shared=len(names) == 1)
+        shares = self._per_output(self.loss_weights, names, "loss_weights", shared=False)
+        self.heads = []
+        for name, tensor, loss, wanted, share in zip(names, tensors, losses, metrics, shares, strict=True):
+            resolved = None if loss is None else get_loss(loss)
+            listed = [] if wanted is None else wanted if isinstance(wanted, list | tuple) else [wanted]
+            own = [_named(get_metric(each, loss=resolved, output_shape=tuple(tensor.shape)), each) for each in listed]
+            self.heads.append(Head(name, tuple(tensor.shape), resolved, 1.0 if share is None else float(share), own))
+
+    def check(self, y: Any, outputs: Any) -> None:
+        """Refuse targets that do not fit their output and loss.
+
+        Raises: ShapeError, DataError naming the output, both shapes and the way out.
+        """
+        for head, target, output in self._each(y, outputs):
+            if head.loss is not None:
+                head.loss.check(target, tuple(output.shape))
+
+    def losses(self, outputs: Any, batch: Batch, class_weight: Tensor | None = None) -> list[Tensor]:
+        """Each head's loss summed over these rows and divided by the rows of the *global* batch.
+
+        So the values of all workers, or of all micro-batches, add up to the mean over the whole batch. Sample
+        and class weights scale rows; as in Keras the divisor stays the number of rows.
+        """
+        result = []
+        for head, target, output in self._each(batch.y, outputs):
+            if head.loss is None:
+                continue
+            values = head.loss(target, output)
+            if batch.weight is not None:
+                values = values * batch.weight
+            if class_weight is not None:
+                values = values * class_weight[_classes(target)]
+            result.append(values.sum() / batch.global_rows)
+        return result
+
+    def total(self, losses: list[Tensor]) -> Tensor:
+        """The weighted sum that is minimised."""
+        shares = [head.share for head in self.heads if head.loss is not None]
+        total = losses[0] if shares[0] == 1.0 else losses[0] * shares[0]
+        for loss, share in zip(losses[1:], shares[1:], strict=True):
+            total = total + loss * share
+        return total
+
+    @torch.no_grad()
+    def update(self, outputs: Any, y: Any) -> None:
+        """Let the metrics see a batch."""
+        for head, target, output in self._each(y, outputs):
+            for metric in head.metrics:
+                metric.update(target, output)
+
+    def reset(self) -> None:
+        """Forget what the metrics saw."""
+        for head in self.heads:
+            for metric in head.metrics:
+                metric.reset()
+
+    def results(self) -> dict[str, float]:
+        """Metrics by name; with several outputs, as `output_metric`."""
+        several = len(self.heads) > 1
+        return {
+            f"{head.name}_{metric.name}" if several else metric.name: float(metric.result())
+            for head in self.heads
+            for metric in head.metrics
+        }
+
+    def prepare(self, device: torch.device) -> None:
+        """Give every metric its empty state, also on a worker that may never see a row."""
+        for head in self.heads:
+            for metric in head.metrics:
+                metric.prepare(head.shape, device)
+
+    def config(self) -> dict[str, Any]:
+        """The arguments that rebuild this.
+
+        Raises: ConfigError for a function of the user's own, which cannot be stored.
+        """
+        return {
+            "loss": _stored(self.loss),
+            "metrics": _stored(self.metrics),
+            "loss_weights": _stored(self.loss_weights),
+        }
+
+    @property
+    def states(self) -> list[Metric]:
+        """All metrics, whose states add up over workers."""
+        return [metric for head in self.heads for metric in head.metrics]
+
+    def _each(self, y: Any, outputs: Any) -> Iterator[tuple[Head, Tensor, Tensor]]:
+        return zip(self.heads, self._tensors(y, "y"), self._tensors(outputs, "outputs"), strict=True)
+
+    def _tensors(self, structure: Any, what: str) -> list[Tensor]:
+        if structure is None:
+            raise DataError(
+                f"there are no targets for {len(self.heads)} outputs", fix="Pass y, or an x that yields pairs."
+            )
+        if isinstance(structure, dict):
+            missing = [head.name for head in self.heads if head.name not in structure]
+            if missing:
+                raise DataError(f"{what} has no entry for the outputs {missing}; it has {sorted(structure)}")
+            return [structure[head.name] for head in self.heads]
+        tensors = list(structure) if isinstance(structure, tuple | list) else [structure]
+        if len(tensors) != len(self.heads):
+            raise ShapeError(at=what, got=len(tensors), expected=f"{len(self.heads)} arrays, one for each output")
+        return tensors
+
+    def _per_output(self, given: Any, names: list[str], what: str, *, shared: bool) -> list[Any]:
+        if given is None:
+            return [None] * len(names)
+        if isinstance(given, dict):
+            unknown = sorted(given.keys() - set(names))
+            if unknown:
+                raise ConfigError(f"{what} names outputs {unknown} that are not there", fix=f"Outputs: {names}.")
+            return [given.get(name) for name in names]
+        if shared and (not isinstance(given, list) or len(names) == 1):
+            return [given[0] if what == "loss" and isinstance(given, list) else given] * len(names)
+        if isinstance(given, list | tuple) and len(given) == len(names):
+            return list(given)
+        raise ConfigError(at=f"compile({what}=...)", got=given, expected=f"one for each of the outputs {names}")
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, Loss | Metric):
+        return value.config()
+    if isinstance(value, dict):
+        return {key: _stored(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_stored(each) for each in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise ConfigError(f"{value!r} cannot be stored", at="compile")
+
+
+def _named(metric: Metric, given: MetricLike) -> Metric:
+    """A metric goes by the name that the user wrote."""
+    if isinstance(given, str):
+        metric.name = given
+    return metric
+
+
+def _classes(target: Tensor) -> Tensor:
+    one_hot = target.ndim > 1 and target.shape[-1] > 1
+    return target.argmax(-1) if one_hot else target.reshape(-1).long()

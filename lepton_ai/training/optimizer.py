@@ -1,0 +1,78 @@
+"""The base of the optimisers: settings under Keras' names that build torch's own optimiser."""
+
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from lepton_ai.core import UsageError
+from lepton_ai.training.component import Component, number
+from lepton_ai.training.schedules import Constant, Schedule, get_schedule
+
+Rate = float | Schedule | Mapping[str, object]
+Named = list[tuple[str, nn.Parameter]]
+
+FUSED_DEVICES = ("cpu", "cuda")
+
+
+class Optimizer(Component):
+    """Settings of an optimiser. It holds no weights: `build` makes the torch optimiser that does.
+
+    The loop sets the learning rate of every step itself, from `schedule(total_steps)`. `weight_decay` is decoupled
+    as in Keras: weights shrink by `rate * weight_decay` before the step, and gradients never see it.
+    """
+
+    def __init__(self, learning_rate: Rate, weight_decay: float | None) -> None:
+        self.learning_rate: float | Schedule
+        if isinstance(learning_rate, Schedule | Mapping):
+            self.learning_rate = get_schedule(learning_rate)
+        else:
+            self.learning_rate = number(f"{type(self).__name__}.learning_rate", learning_rate, "[0, inf)")
+        at = f"{type(self).__name__}.weight_decay"
+        self.weight_decay = None if weight_decay is None else number(at, weight_decay, "[0, inf)")
+
+    def schedule(self, total_steps: int | None) -> Schedule:
+        """The rate of each step of a run of `total_steps` (None: not known beforehand)."""
+        schedule = get_schedule(self.learning_rate)
+        return schedule if total_steps is None else schedule.bind(total_steps)
+
+    def build(self, parameters: Iterable[tuple[str, nn.Parameter]], *, fused: bool = True) -> torch.optim.Optimizer:
+        """A torch optimiser over the named parameters that train.
+
+        Until the loop sets a rate, it is that of `learning_rate`, or 0.0 where that is a schedule. `fused` takes
+        torch's fused kernel where there is one for these parameters.
+
+        Raises: UsageError if no parameter trains.
+        """
+        trained = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
+        if not trained:
+            raise UsageError(
+                "no parameter trains", at=type(self).__name__, fix="Build the model first, and leave a layer unfrozen."
+            )
+        able = all(each.is_floating_point() and each.device.type in FUSED_DEVICES for _, each in trained)
+        rate = self.learning_rate
+        start = 0.0 if isinstance(rate, Schedule) and not isinstance(rate, Constant) else get_schedule(rate)(0)
+        return self.make(trained, start, fused and able)
+
+    @abstractmethod
+    def make(self, parameters: Named, learning_rate: float, fused: bool) -> torch.optim.Optimizer:
+        """The torch optimiser over `parameters`, which all train; `fused` only where torch can."""
+
+
+def decouple_decay(optimizer: torch.optim.Optimizer, weight_decay: float | None) -> torch.optim.Optimizer:
+    """Let weights shrink by `rate * weight_decay` before each step.
+
+    torch's SGD and RMSprop would add the decay to the gradient instead, where momentum and scaling distort it.
+    """
+    if weight_decay:
+
+        def shrink(optimizer: torch.optim.Optimizer, *_: Any) -> None:
+            for group in optimizer.param_groups:
+                weights = [each for each in group["params"] if each.grad is not None]
+                with torch.no_grad():
+                    torch._foreach_mul_(weights, 1 - group["lr"] * weight_decay)
+
+        optimizer.register_step_pre_hook(shrink)
+    return optimizer

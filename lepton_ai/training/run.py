@@ -1,0 +1,209 @@
+"""A run: the job that was given, and everything needed to go on with it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lepton_ai.core import StorageError
+from lepton_ai.data import Batch, Loader
+from lepton_ai.distributed import World
+from lepton_ai.hal import ExecutionPlan
+from lepton_ai.training.callbacks import Callback, overrides
+from lepton_ai.training.checkpoint import flatten_optimizer, load_checkpoint, restore_optimizer, save_checkpoint
+from lepton_ai.training.history import History
+from lepton_ai.training.objective import Objective
+from lepton_ai.training.optimizers import Optimizer
+
+
+@dataclass(kw_only=True)
+class Job:
+    """What to train, on what, for what, for how long.
+
+    `penalty` gives the regularisation of the module, if it has one. `folder` is where the run keeps its
+    checkpoint: with one, the job goes on where the newest checkpoint there ended. `result` is where the leader
+    leaves the final state, for a caller in another process.
+    """
+
+    module: nn.Module
+    objective: Objective
+    optimizer: Optimizer
+    loader: Loader
+    epochs: int = 1
+    initial_epoch: int = 0
+    validation: Loader | None = None
+    validation_freq: int = 1
+    callbacks: list[Callback] = field(default_factory=list)
+    class_weight: Tensor | None = None
+    penalty: Callable[[], Tensor | None] | None = None
+    plan: ExecutionPlan = field(default_factory=ExecutionPlan)
+    seed: int = 0
+    folder: Path | None = None
+    result: Path | None = None
+    world: World = field(default_factory=World)
+
+
+class Run:
+    """The state of a job under way: `epoch` and `step` (in the epoch) come next, `total_steps` are done."""
+
+    def __init__(self, job: Job, device: torch.device) -> None:
+        self.job, self.device = job, device
+        self.module = job.module.to(device)
+        if job.plan.channels_last and any(parameter.ndim == 4 for parameter in self.module.parameters()):
+            self.module = self.module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        trained = [(name, value) for name, value in self.module.named_parameters() if value.requires_grad]
+        self.optimizer = job.optimizer.build(trained, fused=job.plan.fused_optimizer)
+        steps = job.loader.steps_per_epoch
+        self.schedule = job.optimizer.schedule(None if steps is None else steps * job.epochs)
+        self.class_weight = None if job.class_weight is None else job.class_weight.to(device)
+        job.objective.prepare(device)
+        self.history = History()
+        self.epoch, self.step, self.total_steps = job.initial_epoch, 0, 0
+        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
+        self.rows = 0
+        self.learning_rate_scale = 1.0
+        self.stopping = False
+        self.last_good: dict[str, Tensor] = {}
+        self._started = time.perf_counter()
+        self._logs: dict[str, float] = {}
+        self.callbacks = job.callbacks if job.world.leads else []
+        for callback in self.callbacks:
+            callback.model, callback.run = job.module, self
+        self.batch_hooks = [each for each in self.callbacks if overrides(each, "on_train_batch_end")]
+
+    # -- what callbacks may use --------------------------------------------------------------------------
+
+    def stop(self) -> None:
+        """End training after this epoch."""
+        self.stopping = True
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+        return self.schedule(self.total_steps) * self.learning_rate_scale
+
+    # -- what the loop tells -----------------------------------------------------------------------------
+
+    def begin_epoch(self) -> None:
+        """Start counting, and keep the weights in case this epoch diverges."""
+        if self.step == 0:
+            self.job.objective.reset()
+            self.loss_sum.zero_()
+            self.rows = 0
+        self._started = time.perf_counter()
+        self.last_good = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
+        for callback in self.callbacks:
+            callback.on_epoch_begin(self.epoch)
+
+    def end_step(self, loss: Tensor, batch: Batch) -> None:
+        """Count a step that was made."""
+        self.loss_sum += loss.detach() * batch.global_rows
+        self.rows += batch.global_rows
+        self.step += 1
+        self.total_steps += 1
+        for callback in self.batch_hooks:
+            callback.on_train_batch_end(self.step - 1, {"loss": float(loss)})
+
+    def training_logs(self) -> dict[str, float]:
+        """The epoch's loss and metrics over all workers."""
+        for metric in self.job.objective.states:
+            self.job.world.sum(metric.state)
+        return {"loss": float(self.loss_sum) / max(1, self.rows), **self.job.objective.results()}
+
+    def end_epoch(self, logs: dict[str, float]) -> None:
+        """Write history, let callbacks decide, checkpoint."""
+        self.history.append(self.epoch, logs, seconds=time.perf_counter() - self._started)
+        self.epoch, self.step = self.epoch + 1, 0
+        for callback in self.callbacks:
+            callback.on_epoch_end(self.epoch - 1, logs)
+        stopping, scale = self.job.world.agree([float(self.stopping), self.learning_rate_scale])
+        self.stopping, self.learning_rate_scale = bool(stopping), scale
+        if self.job.folder is not None and self.job.world.leads:
+            self.save(self.job.folder / "checkpoint")
+
+    # -- checkpoints -------------------------------------------------------------------------------------
+
+    def save(self, path: Path) -> None:
+        """Write everything that the next process needs to go on."""
+        optimizer, optimizer_values = flatten_optimizer(self.optimizer)
+        states = [callback.get_state() for callback in self.callbacks]
+        tensors = {
+            **{f"weights/{name}": value for name, value in self.module.state_dict().items()},
+            **{f"optimizer/{name}": value for name, value in optimizer.items()},
+            **{f"metric/{i}": metric.state for i, metric in enumerate(self.job.objective.states)},
+            **{f"callback/{i}/{k}": v for i, own in enumerate(states) for k, v in own.items() if isinstance(v, Tensor)},
+            "loss_sum": self.loss_sum,
+        }
+        values = {
+            "optimizer": optimizer_values,
+            "callbacks": [{k: v for k, v in own.items() if not isinstance(v, Tensor)} for own in states],
+            "history": self.history.to_dict(),
+            "seed": self.job.seed,
+            **{name: getattr(self, name) for name in _COUNTERS},
+        }
+        save_checkpoint(path, tensors, values)
+
+    def restore(self, path: Path) -> None:
+        """Go on from a checkpoint.
+
+        Raises: StorageError if it is damaged or of another model or optimiser.
+        """
+        tensors, values = load_checkpoint(path)
+        groups = _grouped(tensors)
+        try:
+            self.module.load_state_dict(groups["weights"])
+            restore_optimizer(self.optimizer, groups.get("optimizer", {}), values["optimizer"])
+        except (RuntimeError, KeyError, ValueError) as error:
+            raise StorageError(
+                f"belongs to another model or optimiser ({str(error).splitlines()[0]})",
+                at=str(path),
+                fix="Use another run folder, or remove this one.",
+            ) from error
+        for index, metric in enumerate(self.job.objective.states):
+            metric.state.copy_(groups["metric"][str(index)])
+        self.loss_sum.copy_(groups["loss_sum"][""])
+        for index, (callback, own) in enumerate(zip(self.callbacks, values["callbacks"], strict=False)):
+            prefix = f"{index}/"
+            mine = {k.removeprefix(prefix): v for k, v in groups.get("callback", {}).items() if k.startswith(prefix)}
+            if own or mine:
+                callback.set_state(own | mine)
+        self.history = History(**values["history"])
+        for name in _COUNTERS:
+            setattr(self, name, values[name])
+
+
+_COUNTERS = ("epoch", "step", "total_steps", "rows", "learning_rate_scale", "stopping")
+
+
+def _grouped(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, value in tensors.items():
+        group, _, rest = name.partition("/")
+        groups.setdefault(group, {})[rest] = value
+    return groups
+
+
+def load_result(path: Path, module: nn.Module) -> History:
+    """Take over the weights and the history of a run that ended in another process."""
+    tensors, values = load_checkpoint(path)
+    module.load_state_dict(_grouped(tensors)["weights"])
+    return History(**values["history"])
+
+
+def device_batch(batch: Batch, device: torch.device) -> Batch:
+    """The batch on `device`."""
+    if device.type == "cpu":
+        return batch
+
+    def move(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: move(each) for key, each in value.items()}
+        if isinstance(value, tuple | list):
+            return tuple(move(each) for each in value)
+        return value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+
+    return batch._replace(x=move(batch.x), y=move(batch.y), weight=move(batch.weight), positions=move(batch.positions))
