@@ -1,26 +1,34 @@
 """The manifest: what a bundle says of itself. Every type here is stored, so every change is a new version."""
 
+import datetime
+import re
+
 import msgspec
 
+from lepton_ai.bundle.codec import DTYPES, MAX_RANK
+from lepton_ai.core import BundleError
+
 FORMAT = 1
+DRIVERS = ("single",)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 
-class TensorSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """`dtype` in the protocol's words (FP32, UINT8, BYTES, ...); -1 in `shape` is a free size. The first is the batch."""
+class TensorSpec(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """`dtype` in the protocol's words (FP32, UINT8, BYTES, ...); -1 in `shape` is a free size, the first the batch."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
 
 
-class Signature(msgspec.Struct, frozen=True, kw_only=True):
+class Signature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What goes in and what comes out."""
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
 
 
-class Parity(msgspec.Struct, frozen=True, kw_only=True):
+class Parity(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How far a graph's answers lie from the trained model's: the largest absolute difference per batch size."""
 
     batch_sizes: tuple[int, ...]
@@ -28,7 +36,7 @@ class Parity(msgspec.Struct, frozen=True, kw_only=True):
     tolerance: float
 
 
-class Graph(msgspec.Struct, frozen=True, kw_only=True):
+class Graph(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One way to run the model: `file` (inside the bundle) in the words of `runtime`, with what was measured of it."""
 
     file: str
@@ -39,14 +47,14 @@ class Graph(msgspec.Struct, frozen=True, kw_only=True):
     metrics: dict[str, float] = {}
 
 
-class File(msgspec.Struct, frozen=True, kw_only=True):
+class File(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A file's SHA-256 and size in bytes."""
 
     sha256: str
     size: int
 
 
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`graphs` by variant ("fp32", "int8", ...); `files` holds every file of the bundle but the manifest itself."""
 
     format: int = FORMAT
@@ -61,3 +69,95 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str] = {}
     created: str  # ISO 8601, UTC
     files: dict[str, File] = {}
+
+
+class _Version(msgspec.Struct):
+    format: int
+
+
+def timestamp() -> str:
+    """Now, as a manifest writes it: ISO 8601, UTC, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def check_name(name: str, *, at: str = "name") -> str:
+    """`name` itself if it is fit for models and variants: letters, digits, dot, underscore and hyphen.
+
+    Raises: BundleError.
+
+    Example:
+        >>> check_name("digits-v2")
+        'digits-v2'
+    """
+    if not _NAME.fullmatch(name):
+        raise BundleError(
+            at=at,
+            got=name,
+            expected="1 to 128 letters, digits, '.', '_' or '-', the first a letter or digit",
+            fix="Choose a name like 'digits-v2'.",
+        )
+    return name
+
+
+def parse_manifest(content: bytes, *, at: str = "manifest.json", fix: str = "Export the model again.") -> Manifest:
+    """Read a manifest and check what can be checked without its files.
+
+    Raises: BundleError for broken JSON, a wrong type (with its path), a future format, an unknown driver or dtype.
+    """
+    try:
+        version = msgspec.json.decode(content, type=_Version).format
+        if version != FORMAT:
+            raise BundleError(
+                f"bundle format {version}, this version of lepton_ai reads format {FORMAT}",
+                at=at,
+                fix="Upgrade lepton-ai, or export the model again.",
+            )
+        manifest = msgspec.json.decode(content, type=Manifest)
+    except msgspec.ValidationError as error:
+        raise BundleError(str(error), at=at, fix=fix) from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(f"is not valid JSON ({error})", at=at) from error
+    check_manifest(manifest, at=at)
+    return manifest
+
+
+def check_manifest(manifest: Manifest, *, at: str = "manifest.json") -> None:
+    """Check names, driver and signatures.
+
+    Raises: BundleError that names the field.
+    """
+    check_name(manifest.name, at=f"{at}: name")
+    if manifest.driver not in DRIVERS:
+        raise BundleError(
+            f"unknown driver {manifest.driver!r}",
+            at=f"{at}: driver",
+            expected=" or ".join(map(repr, DRIVERS)),
+            fix="A newer lepton-ai may know it.",
+        )
+    check_signature(manifest.signature, at=f"{at}: signature")
+    for variant, graph in manifest.graphs.items():
+        check_name(variant, at=f"{at}: graphs")
+        check_signature(graph.signature, at=f"{at}: graphs.{variant}.signature")
+        if graph.file not in manifest.files:
+            raise BundleError(f"{graph.file!r} is not among the bundle's files", at=f"{at}: graphs.{variant}.file")
+
+
+def check_signature(signature: Signature, *, at: str = "signature") -> None:
+    """Check that names are unique, dtypes known and sizes possible.
+
+    Raises: BundleError that names the tensor.
+    """
+    for side, specs in (("inputs", signature.inputs), ("outputs", signature.outputs)):
+        names = [spec.name for spec in specs]
+        if not specs or len(set(names)) != len(names):
+            raise BundleError(at=f"{at}.{side}", got=names, expected="at least one tensor, each name once")
+        for index, spec in enumerate(specs):
+            where = f"{at}.{side}[{index}]"
+            if not spec.name:
+                raise BundleError("has no name", at=where)
+            if spec.dtype not in DTYPES:
+                raise BundleError(at=f"{where}.dtype", got=spec.dtype, expected=f"one of {', '.join(DTYPES)}")
+            if len(spec.shape) > MAX_RANK or any(size < -1 for size in spec.shape):
+                raise BundleError(
+                    at=f"{where}.shape", got=list(spec.shape), expected=f"at most {MAX_RANK} sizes, each -1 or more"
+                )

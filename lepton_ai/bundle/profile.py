@@ -2,8 +2,12 @@
 
 import msgspec
 
+from lepton_ai.core import BundleError
 
-class Feature(msgspec.Struct, frozen=True, kw_only=True):
+PROFILE_VERSION = 1
+
+
+class Feature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One column, or one image input as a whole.
 
     Numbers have `quantiles` (at 0, 5, 10, ..., 100 %) and a histogram: `counts[i]` values lie in
@@ -23,14 +27,38 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True):
     categories: dict[str, int] = {}
 
 
-class Profile(msgspec.Struct, frozen=True, kw_only=True):
+class Profile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """`features` of each input by its name, and of the targets; `rows` that were profiled.
 
     `generated` marks a profile that was made from the signature because no data was at hand.
     """
 
-    version: int = 1
+    version: int = PROFILE_VERSION
     rows: int
     inputs: dict[str, tuple[Feature, ...]]
     targets: tuple[Feature, ...] = ()
     generated: bool = False
+
+
+def encode_profile(profile: Profile) -> bytes:
+    """The profile as it is stored.
+
+    Raises: BundleError if it would not read back: a figure that is NaN or infinite.
+    """
+    content = msgspec.json.encode(profile)
+    parse_profile(content, at="profile")
+    return content
+
+
+def parse_profile(content: bytes, *, at: str = "profile.json") -> Profile:
+    """Read a stored profile.
+
+    Raises: BundleError with the path of the field that is wrong.
+    """
+    try:
+        profile = msgspec.json.decode(content, type=Profile)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BundleError(str(error), at=at, expected="a profile without NaN or infinity") from error
+    if profile.version != PROFILE_VERSION:
+        raise BundleError(f"profile version {profile.version}, this version reads {PROFILE_VERSION}", at=at)
+    return profile

@@ -46,7 +46,8 @@ def write_atomic(path: Path, content: bytes) -> None:
         temporary.replace(path)
         _flush(path.parent)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
         raise _failed(path, error) from error
 
 

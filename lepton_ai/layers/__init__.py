@@ -38,7 +38,8 @@ from lepton_ai.layers.regularizers import L1, L1L2, L2, Regularizer, get_regular
 from lepton_ai.layers.reshaping import Flatten, Reshape
 from lepton_ai.layers.resizing import Resizing
 from lepton_ai.layers.scaling import Normalization, Rescaling
-from lepton_ai.layers.symbolic import Input, Node, SymbolicTensor
+from lepton_ai.layers.shapes import is_shape, leaves, map_leaves
+from lepton_ai.layers.symbolic import Input, Node, SymbolicTensor, is_symbolic
 
 __all__ = [
     "GRU",
@@ -106,5 +107,9 @@ __all__ = [
     "get_activation",
     "get_initializer",
     "get_regularizer",
+    "is_shape",
+    "is_symbolic",
+    "leaves",
+    "map_leaves",
     "serialize",
 ]

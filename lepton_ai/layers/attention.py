@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lepton_ai.core import ShapeError
-from lepton_ai.layers.arguments import fraction, positive_int
+from lepton_ai.layers.arguments import fraction, positive_int, sizes
 from lepton_ai.layers.dense import Dense
 from lepton_ai.layers.kernel import KernelLayer, KernelOptions
 from lepton_ai.layers.random import draws_for
@@ -24,8 +24,8 @@ class _Heads(Dense):
 
     def _to_keras(self, name: str, value: Tensor) -> Tensor:
         if self.outwards:
-            return value.unflatten(1, (self.heads, -1)).permute(1, 2, 0) if name == "weight" else value
-        value = value.unflatten(0, (self.heads, -1))
+            return value.view(len(value), self.heads, -1).permute(1, 2, 0) if name == "weight" else value
+        value = value.view(self.heads, -1, *value.shape[1:])
         return value.permute(2, 0, 1) if name == "weight" else value
 
     def _from_keras(self, name: str, array: Tensor) -> Tensor:
@@ -67,7 +67,7 @@ class MultiHeadAttention(KernelLayer):
         value_dim: int | None = None,
         dropout: float = 0.0,
         *,
-        output_shape: int | None = None,
+        output_shape: int | tuple[int] | None = None,
         seed: int | None = None,
         **options: Unpack[KernelOptions],
     ) -> None:
@@ -76,11 +76,7 @@ class MultiHeadAttention(KernelLayer):
         self.key_dim = positive_int("MultiHeadAttention.key_dim", key_dim)
         self.value_dim = None if value_dim is None else positive_int("MultiHeadAttention.value_dim", value_dim)
         self.dropout = fraction("MultiHeadAttention.dropout", dropout)
-        if isinstance(output_shape, tuple | list) and len(output_shape) == 1:
-            output_shape = output_shape[0]
-        self.output_shape = output_shape
-        if output_shape is not None:
-            positive_int("MultiHeadAttention.output_shape", output_shape)
+        self.output_shape = None if output_shape is None else sizes("MultiHeadAttention.output_shape", output_shape, 1)
         self.seed = seed
 
     def build(self, input_shape: Any) -> None:
@@ -89,7 +85,7 @@ class MultiHeadAttention(KernelLayer):
         self.query = self._projection("query", keys, query)
         self.key = self._projection("key", keys, key)
         self.value = self._projection("value", values, value)
-        width = self.output_shape or query[-1]
+        width = self._width(query)
         self.output = self._projection("output", width, (*query[:-1], values), outwards=True)
 
     def _projection(self, name: str, units: int, input_shape: Shape, outwards: bool = False) -> _Heads:
@@ -145,14 +141,14 @@ class MultiHeadAttention(KernelLayer):
 
     def _heads(self, x: Tensor) -> Tensor:
         """(B, T, heads * size) to (B, heads, T, size)."""
-        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        return x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2)
 
     def _join(self, x: Tensor) -> Tensor:
         joined: Tensor = self.output(x.transpose(1, 2).flatten(2))
         return joined
 
     def _scores(self, queries: Tensor, keys: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-        products = queries @ keys.transpose(-2, -1) * self.key_dim**-0.5
+        products: Tensor = queries @ keys.transpose(-2, -1) * self.key_dim**-0.5
         if causal:
             mask = _causal(queries, keys) if mask is None else mask & _causal(queries, keys)
         if mask is None:
@@ -188,7 +184,10 @@ class MultiHeadAttention(KernelLayer):
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         query = self._split(input_shape)[0]
-        return (*query[:-1], self.output_shape or query[-1])
+        return (*query[:-1], self._width(query))
+
+    def _width(self, query: Shape) -> Any:
+        return self.output_shape[0] if self.output_shape else query[-1]
 
     def _symbolic_shape(self, input_shape: Any, kwargs: dict[str, Any]) -> Any:
         output = super()._symbolic_shape(input_shape, kwargs)

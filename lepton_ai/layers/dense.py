@@ -21,6 +21,7 @@ class Dense(KernelLayer):
     Raises: ConfigError if `units` is not a positive int.
 
     Example:
+        >>> import torch
         >>> Dense(10)(torch.ones(2, 4)).shape
         torch.Size([2, 10])
     """

@@ -23,6 +23,7 @@ class Dropout(RandomLayer):
     Raises: ConfigError if the rate is not in [0, 1).
 
     Example:
+        >>> import torch
         >>> Dropout(0.5)(torch.ones(1, 3))
         tensor([[1., 1., 1.]])
     """

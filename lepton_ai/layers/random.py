@@ -26,7 +26,8 @@ class Draws:
 
     def bits(self, columns: int) -> Tensor:
         """(B, columns) random int32."""
-        return draw(self.rows, torch.arange(columns, dtype=torch.int32, device=self.rows.device), self.key)
+        bits: Tensor = draw(self.rows, torch.arange(columns, dtype=torch.int32, device=self.rows.device), self.key)
+        return bits
 
     def uniform(self, columns: int) -> Tensor:
         """(B, columns) float32 in [0, 1), in steps of 2**-24."""

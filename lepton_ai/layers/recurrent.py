@@ -178,7 +178,7 @@ def _reverse(x: Tensor, lengths: Tensor) -> Tensor:
 
 
 def _at(outputs: Tensor, index: Tensor, lengths: Tensor) -> Tensor:
-    """Outputs `(B, T, units)` at the steps `index` `(B, N)`, the last that counts for those beyond, 0 for those before."""
+    """Outputs `(B, T, units)` at the steps `index` `(B, N)`: 0 before the first, the last that counts beyond it."""
     inside = torch.minimum(index, lengths[:, None] - 1).clamp(min=0)
     picked = outputs.gather(1, inside[:, :, None].expand(-1, -1, outputs.shape[2]))
     nothing = (index < 0) | (lengths == 0)[:, None]
@@ -224,14 +224,14 @@ class LSTM(RecurrentLayer):
         return (4 * self.units,)
 
     def run(self, x: Tensor, states: list[Tensor], padded: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        weight = self.weight
+        weight: Tensor = self.weight
         if padded is not None and self.return_state:
             # One more input, 1 at padded steps, shuts the input gate and opens the forget gate: the cell stays.
             x = torch.cat((x, padded[:, :, None].to(x.dtype)), 2)
             switch = weight.new_zeros(4, self.units)
             switch[0], switch[1] = -_SHUT, _SHUT
             weight = torch.cat((weight, switch.view(-1, 1)), 1)
-        parameters = [weight, self.recurrent_weight]
+        parameters: list[Tensor] = [weight, self.recurrent_weight]
         if self.bias is not None:
             parameters += [self.bias, torch.zeros_like(self.bias)]
         hidden, cell = (state.unsqueeze(0) for state in states)
@@ -283,7 +283,7 @@ class GRU(RecurrentLayer):
         return (2, 3 * self.units)
 
     def run(self, x: Tensor, states: list[Tensor], padded: Tensor | None) -> tuple[Tensor, list[Tensor]]:
-        parameters = [self.weight, self.recurrent_weight]
+        parameters: list[Tensor] = [self.weight, self.recurrent_weight]
         if self.bias is not None:
             parameters += [self.bias[0], self.bias[1]]
         outputs, hidden = torch.gru(

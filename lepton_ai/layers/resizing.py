@@ -28,6 +28,7 @@ class Resizing(Layer):
     Raises: ConfigError for impossible settings.
 
     Example:
+        >>> import torch
         >>> Resizing(28, 28)(torch.ones(2, 50, 40, 3)).shape
         torch.Size([2, 28, 28, 3])
     """

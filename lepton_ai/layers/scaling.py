@@ -92,7 +92,7 @@ class Normalization(Layer):
             raise ConfigError(at="Normalization.axis", got=axis, expected="axes other than 0, the batch, or None")
         self.axis = axis
         self.fixed_axes = axes
-        if (mean is None) != (variance is None) or np.shape(mean) != np.shape(variance):
+        if (mean is None) != (variance is None) or np.asarray(mean).shape != np.asarray(variance).shape:
             raise ConfigError(
                 at="Normalization", got=(mean, variance), expected="mean and variance of one shape, or neither"
             )
@@ -192,7 +192,7 @@ def _as_numbers(at: str, data: Any) -> Tensor:
 def _moments(at: str, values: Tensor, kept: list[int]) -> tuple[Tensor, Tensor]:
     """Mean and biased variance over all axes but `kept`, in float64, in two passes over parts of the rows."""
     axes = [axis for axis in range(values.ndim) if axis not in kept]
-    parts = values.split(max(1, _CHUNK // values[0].numel()))
+    parts = torch.split(values, max(1, _CHUNK // values[0].numel()))
     count, total = torch.zeros((), dtype=torch.int64), torch.zeros((), dtype=torch.float64)
     for part in parts:
         wide = part.double().cpu()

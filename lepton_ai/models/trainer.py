@@ -225,6 +225,14 @@ class Trainer:
         terms = list(self.module().regularization())
         return torch.stack(terms).sum() if terms else None
 
+    def keep(self, samples: Any, profile: Profile | None, labels: tuple[str, ...] = ()) -> None:
+        """Keep rows and a profile for the bundle.
+
+        Raises: ShapeError if the rows do not fit the model.
+        """
+        self.module().check_inputs(samples)
+        self.kept = Kept(samples, profile, labels)
+
     # -- inside ------------------------------------------------------------------------------------------
 
     def _compiled(self, verb: str) -> Objective:
@@ -268,7 +276,7 @@ class Trainer:
             samples = source.fetch(torch.arange(min(8, len(source))))[0]
             names = [spec.name for spec in self.module().input_specs]
             profile = build_profile(source, labels=source.labels or None, input_names=names)
-            self.kept = Kept(samples, profile, tuple(source.labels))
+            self.keep(samples, profile, tuple(source.labels))
 
     def _accepts_missing(self) -> bool:
         return any(isinstance(layer, Layer) and layer.accepts_missing for layer in self.module().modules())

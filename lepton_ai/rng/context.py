@@ -1,9 +1,10 @@
 """The step's place in the run, made by the loop and read by random layers."""
 
 import contextlib
+from collections import Counter
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from lepton_ai.rng.counter import derive
@@ -20,10 +21,20 @@ class StepContext:
     seed: int
     epoch: int
     positions: Any
+    calls: Counter[str] = field(default_factory=Counter, repr=False, compare=False)
 
     def key(self, *path: object) -> int:
         """The key for one layer (and call) in this epoch."""
         return derive(self.seed, "step", self.epoch, *path)
+
+    def next_call(self, path: str) -> int:
+        """How many draws the layer at `path` made before in this step: a shared layer draws anew at each call.
+
+        Counted from 0 in each context, so the loop makes one for every forward pass.
+        """
+        count = self.calls[path]
+        self.calls[path] += 1
+        return count
 
 
 _current: ContextVar[StepContext | None] = ContextVar("step", default=None)

@@ -17,7 +17,7 @@ COLUMN = 0x9E3779B9 - 2**32  # odd: distinct columns stay distinct
 
 
 def mix(x: Any) -> Any:
-    """Scramble int32 values (a numpy array or a torch tensor): a bijection in which every input bit moves every output bit.
+    """Scramble int32 values (numpy or torch): a bijection in which every input bit moves every output bit.
 
     Example:
         >>> mix(np.array([0, 1, 2], dtype=np.int32)).tolist()

@@ -110,7 +110,7 @@ class SparseCategoricalCrossentropy(Loss):
     """
 
     def __init__(
-        self, from_logits: bool = False, ignore_class: int | None = None, axis: int = -1, *, name: str | None = None
+        self, from_logits: bool = False, ignore_class: int | None = None, *, axis: int = -1, name: str | None = None
     ) -> None:
         super().__init__(name=name)
         self.from_logits = from_logits

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lepton_ai.core import ConfigError, ShapeError, unknown_name
 from lepton_ai.training.component import number, whole
-from lepton_ai.training.loss import aligned
+from lepton_ai.training.loss import aligned, full_precision
 from lepton_ai.training.metric import Metric, quotient
 
 EPSILON = 1e-7  # Keras' fuzz factor
@@ -217,6 +217,7 @@ class AUC(Metric):
 
     def add_batch(self, target: Tensor, output: Tensor, weight: Tensor | None) -> None:
         truth = truths(target, output)
+        output = full_precision(output)
         output = output.sigmoid() if self.from_logits else output.clamp(0, 1)
         if self._cuts.device != output.device or self._cuts.dtype != output.dtype:
             self._cuts = self._cuts.to(output.device, output.dtype)

@@ -1,13 +1,15 @@
 """The base of the streaming metrics, and the two shapes most of them have: a mean, and a count of outcomes."""
 
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import torch
 from torch import Tensor
 
 from lepton_ai.core import UsageError
 from lepton_ai.training.component import Component
+from lepton_ai.training.loss import Loss
+from lepton_ai.training.losses import get_loss
 
 
 class Metric(Component):
@@ -134,11 +136,22 @@ class Mean(MeanMetric):
         return output
 
 
+class LossMetric(MeanMetric):
+    """The mean over samples of a loss, given as `get_loss` takes it."""
+
+    def __init__(self, loss: str | Loss | Mapping[str, object], *, name: str | None = None) -> None:
+        self.loss = get_loss(loss)
+        super().__init__(name=name or self.loss.name)
+
+    def measure(self, target: Tensor, output: Tensor) -> Tensor:
+        return self.loss(target, output)
+
+
 class FunctionMetric(MeanMetric):
-    """The mean over samples of a function `(target, output) -> values`, such as a loss. It cannot be stored."""
+    """The mean over samples of a function `(target, output) -> values`, one or one per sample. It cannot be stored."""
 
     def __init__(self, function: Callable[[Tensor, Tensor], Tensor], *, name: str | None = None) -> None:
-        super().__init__(name=name or getattr(function, "name", None) or getattr(function, "__name__", None))
+        super().__init__(name=name or getattr(function, "__name__", None))
         self.function = function
 
     def measure(self, target: Tensor, output: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ from lepton_ai.training.component import resolve
 from lepton_ai.training.confusion_metrics import AUC, F1Score, Precision, Recall
 from lepton_ai.training.loss import Loss, Shape
 from lepton_ai.training.losses import LOSSES
-from lepton_ai.training.metric import FunctionMetric, Mean, MeanMetric, Metric
+from lepton_ai.training.metric import FunctionMetric, LossMetric, Mean, MeanMetric, Metric
 from lepton_ai.training.regression_metrics import (
     MeanAbsoluteError,
     MeanAbsolutePercentageError,
@@ -40,6 +40,7 @@ __all__ = [
     "CategoricalAccuracy",
     "F1Score",
     "FunctionMetric",
+    "LossMetric",
     "Mean",
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
@@ -66,6 +67,7 @@ _CLASSES: dict[type[Metric], tuple[str, ...]] = {
     BinaryAccuracy: (),
     CategoricalAccuracy: (),
     F1Score: (),
+    LossMetric: (),
     Mean: (),
     MeanAbsoluteError: ("mae", "MAE"),
     MeanAbsolutePercentageError: ("mape", "MAPE"),
@@ -94,8 +96,8 @@ def get_metric(
 
     "accuracy" (or "acc") follows the loss: binary, categorical or sparse categorical; beside another loss it follows
     the shapes, as in Keras: one output unit is binary, targets without a class axis are sparse. A binary loss over
-    several units means each unit's own answer (Keras would compare the largest ones). Where the loss works on logits,
-    names that cut probabilities at 0.5 cut at 0, which is the same.
+    several units means each unit's own answer (Keras would compare the largest ones). Where a binary loss works on
+    logits, names that cut probabilities at 0.5 cut at 0, which is the same.
 
     Raises: UnknownNameError with the nearest name; ConfigError for anything else.
 
@@ -107,28 +109,26 @@ def get_metric(
         return metric
     if isinstance(metric, str):
         return _by_name(metric, loss, output_shape, target_shape)
-    if isinstance(metric, Loss) or (callable(metric) and not isinstance(metric, type)):
+    if isinstance(metric, Loss):
+        return LossMetric(metric)
+    if callable(metric) and not isinstance(metric, type):
         return FunctionMetric(metric)
     return resolve(METRICS, metric, Metric, at="compile(metrics=...)")  # type: ignore[type-abstract]
 
 
 def _by_name(name: str, loss: Loss | None, output_shape: Shape | None, target_shape: Shape | None) -> Metric:
-    logits = bool(getattr(loss, "from_logits", False))
-    cut = 0.0 if logits else 0.5
+    logits = isinstance(loss, BinaryCrossentropy) and loss.from_logits
     if name.lower() in ("accuracy", "acc"):
         made = _accuracy(loss, output_shape, target_shape)
-        return BinaryAccuracy(cut, name=name) if made is BinaryAccuracy else made(name=name)
+        return BinaryAccuracy(0.0, name=name) if logits else made(name=name)
     if name not in METRICS and name in LOSSES:
-        return FunctionMetric(
-            loss if loss is not None and type(loss) is LOSSES.get(name) else LOSSES.get(name)(), name=name
-        )
+        kind = LOSSES.get(name)
+        return LossMetric(loss if isinstance(loss, kind) else kind(), name=name)
     metric = resolve(METRICS, name, Metric, at="compile(metrics=...)")  # type: ignore[type-abstract]
-    if isinstance(metric, BinaryAccuracy):
-        metric = BinaryAccuracy(cut)
-    elif isinstance(metric, Precision | Recall):
-        metric = type(metric)(cut)
-    elif isinstance(metric, AUC):
-        metric = AUC(from_logits=logits)
+    if logits and isinstance(metric, BinaryAccuracy | Precision | Recall):
+        metric = type(metric)(0.0)
+    elif logits and isinstance(metric, AUC):
+        metric = AUC(from_logits=True)
     metric.name = name
     return metric
 

@@ -204,6 +204,7 @@ class CosineDecay(Schedule):
         initial_learning_rate: float,
         decay_steps: int | None = None,
         alpha: float = 0.0,
+        *,
         warmup_target: float | None = None,
         warmup_steps: int = 0,
     ) -> None:
@@ -229,8 +230,8 @@ class CosineDecay(Schedule):
             self.initial_learning_rate,
             max(1, total_steps - warmup),
             self.alpha,
-            self.warmup_target,
-            self.warmup_steps,
+            warmup_target=self.warmup_target,
+            warmup_steps=self.warmup_steps,
         )
 
 

@@ -1,0 +1,280 @@
+"""Bodies of the Open Inference Protocol v2: infer requests and answers, in JSON and with the binary tensor extension.
+
+Pure functions over bytes: the server answers with them, golden pairs are stored in them. A body with binary tensors
+is JSON followed by raw data, and `header_length` says where the JSON ends (None: all of it is JSON).
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+import orjson
+
+from lepton_ai.bundle.codec import Array, decode_tensor, dtype_of, element_count, encode_tensor, numpy_dtype
+from lepton_ai.bundle.jsondata import json_data, parse_data
+from lepton_ai.bundle.manifest import Signature
+from lepton_ai.core import RequestError
+
+LENGTH_HEADER = "Inference-Header-Content-Length"
+MAX_DEPTH = 100
+_MAX_ID = 256
+_UNSUPPORTED = ("classification", "shared_memory_region")
+
+Parameters = dict[str, bool | int | float | str]
+
+
+class _Tensor(msgspec.Struct):
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    parameters: Parameters = {}
+    data: msgspec.Raw = msgspec.Raw()
+
+
+class _Wanted(msgspec.Struct):
+    name: str
+    parameters: Parameters = {}
+
+
+class _Request(msgspec.Struct):
+    inputs: tuple[_Tensor, ...]
+    id: str = ""
+    parameters: Parameters = {}
+    outputs: tuple[_Wanted, ...] = ()
+
+
+class _Response(msgspec.Struct):
+    model_name: str
+    outputs: tuple[_Tensor, ...]
+    model_version: str = ""
+    id: str = ""
+
+
+class Body(NamedTuple):
+    """A body and the length of its JSON part; None if it is JSON altogether."""
+
+    content: bytes
+    header_length: int | None
+
+
+class InferRequest(NamedTuple):
+    """`outputs` maps each wanted output to whether it is wanted in binary; empty: all, in `binary`."""
+
+    inputs: dict[str, Array]
+    id: str = ""
+    outputs: dict[str, bool] = {}
+    binary: bool = False
+
+
+class InferResponse(NamedTuple):
+    """What a server answered."""
+
+    model_name: str
+    outputs: dict[str, Array]
+    model_version: str = ""
+    id: str = ""
+
+
+_request_decoder = msgspec.json.Decoder(_Request)
+_response_decoder = msgspec.json.Decoder(_Response)
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+
+
+def parse_request(
+    content: bytes, header_length: int | None = None, *, signature: Signature | None = None
+) -> InferRequest:
+    """Read an infer request. `signature` is needed only for a raw body (`header_length` 0).
+
+    Raises: RequestError, ShapeError, DataError or UnknownNameError; each says which tensor and why.
+
+    Example:
+        >>> parse_request(b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}]}').inputs
+        {'x': array([1., 2.], dtype=float32)}
+    """
+    if header_length == 0:
+        return _raw_request(content, signature)
+    message, raw = _split(_request_decoder, content, header_length)
+    if len(message.id) > _MAX_ID or not message.id.isprintable():
+        raise RequestError(at="id", expected=f"at most {_MAX_ID} printable characters")
+    if not message.inputs:
+        raise RequestError("a request needs at least one input", at="inputs")
+    inputs = _tensors("input", message.inputs, raw)
+    binary = _flag(message.parameters, "binary_data_output", False, "parameters")
+    outputs: dict[str, bool] = {}
+    for wanted in message.outputs:
+        at = f"output {wanted.name!r}"
+        if wanted.name in outputs:
+            raise RequestError("is asked for twice", at=at)
+        _refuse_unsupported(wanted.parameters, at)
+        outputs[wanted.name] = _flag(wanted.parameters, "binary_data", binary, at)
+    return InferRequest(inputs, message.id, outputs, binary)
+
+
+def parse_response(content: bytes, header_length: int | None = None) -> InferResponse:
+    """Read an answer.
+
+    Raises: RequestError, ShapeError or DataError if it is not one.
+    """
+    message, raw = _split(_response_decoder, content, header_length)
+    outputs = _tensors("output", message.outputs, raw)
+    return InferResponse(message.model_name, outputs, message.model_version, message.id)
+
+
+def render_request(inputs: Mapping[str, Array], *, binary: bool = False, id: str = "") -> Body:
+    """Write an infer request that asks for all outputs, in binary too if `binary`.
+
+    Raises: RequestError for what JSON cannot carry.
+
+    Example:
+        >>> render_request({"x": np.array([1, 2])}).content
+        b'{"inputs":[{"name":"x","datatype":"INT64","shape":[2],"data":[1,2]}]}'
+    """
+    message: dict[str, Any] = {"id": id} if id else {}
+    if binary:
+        message["parameters"] = {"binary_data_output": True}
+    return _render(message, "inputs", inputs, dict.fromkeys(inputs, binary))
+
+
+def render_response(
+    model_name: str,
+    outputs: Mapping[str, Array],
+    *,
+    model_version: str = "",
+    id: str = "",
+    binary: Mapping[str, bool] | bool = False,
+) -> Body:
+    """Write an answer; `binary` says which outputs go as raw data.
+
+    Raises: RequestError for what JSON cannot carry (FP16, NaN, infinity, text that is not UTF-8).
+    """
+    message: dict[str, Any] = {"model_name": model_name}
+    if model_version:
+        message["model_version"] = model_version
+    if id:
+        message["id"] = id
+    flags = dict.fromkeys(outputs, binary) if isinstance(binary, bool) else binary
+    return _render(message, "outputs", outputs, flags)
+
+
+def _split(
+    decoder: msgspec.json.Decoder[Any], content: bytes, header_length: int | None
+) -> tuple[Any, memoryview | None]:
+    """The decoded JSON part, and the raw part if there may be one."""
+    text, raw = content, None
+    if header_length is not None:
+        if not 0 < header_length <= len(content):
+            raise RequestError(
+                at=LENGTH_HEADER, got=header_length, expected=f"at most the body's length, {len(content)} bytes"
+            )
+        text, raw = content[:header_length], memoryview(content)[header_length:]
+    _check_depth(text)
+    try:
+        return decoder.decode(text), raw
+    except msgspec.ValidationError as error:
+        raise RequestError(str(error), at="body") from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise RequestError(f"not valid JSON ({error})", at="body") from error
+    except RecursionError as error:
+        raise RequestError("JSON nested too deeply", at="body") from error
+
+
+def _check_depth(text: bytes) -> None:
+    """Most bodies have too few brackets to be deep; only the others are looked at closely."""
+    if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
+        return
+    marks = np.frombuffer(_STRING.sub(b"", text), np.uint8)
+    marks = marks[(marks == 0x5B) | (marks == 0x7B) | (marks == 0x5D) | (marks == 0x7D)]
+    depth = np.cumsum(np.where((marks == 0x5B) | (marks == 0x7B), 1, -1))
+    if depth.size and depth.max() > MAX_DEPTH:
+        raise RequestError(f"JSON nested more than {MAX_DEPTH} deep", at="body")
+
+
+def _tensors(kind: str, tensors: tuple[_Tensor, ...], raw: memoryview | None) -> dict[str, Array]:
+    found: dict[str, Array] = {}
+    position = 0
+    for tensor in tensors:
+        at = f"{kind} {tensor.name!r}"
+        if tensor.name in found:
+            raise RequestError("is given twice", at=at)
+        size: object = None
+        if tensor.parameters:
+            _refuse_unsupported(tensor.parameters, at)
+            size = tensor.parameters.get("binary_data_size")
+        if size is None:
+            if not tensor.data:
+                raise RequestError("has neither data nor binary_data_size", at=at)
+            found[tensor.name] = parse_data(memoryview(tensor.data), tensor.datatype, tensor.shape, at=at)
+            continue
+        if tensor.data:
+            raise RequestError("has both data and binary_data_size", at=at, fix="Give one of them.")
+        if type(size) is not int or size < 0:
+            raise RequestError(at=f"{at}.binary_data_size", got=size, expected="a number of bytes")
+        if raw is None:
+            raise RequestError("has binary data, but the JSON's length is not known", at=at, fix=_SEND_LENGTH)
+        if position + size > len(raw):
+            raise RequestError(f"needs {size} bytes of binary data, {len(raw) - position} are left", at=at)
+        found[tensor.name] = decode_tensor(raw[position : position + size], tensor.datatype, tensor.shape, at=at)
+        position += size
+    if raw is not None and position != len(raw):
+        raise RequestError(
+            f"{len(raw) - position} bytes are left over after the binary tensors",
+            at="body",
+            fix="The sum of binary_data_size and the JSON's length must be the body's length.",
+        )
+    return found
+
+
+_SEND_LENGTH = f"Send the header {LENGTH_HEADER}."
+
+
+def _refuse_unsupported(parameters: Parameters, at: str) -> None:
+    for name in _UNSUPPORTED:
+        if name in parameters:
+            raise RequestError(f"the parameter {name!r} is not supported here", at=at)
+
+
+def _flag(parameters: Parameters, name: str, default: bool, at: str) -> bool:
+    value = parameters.get(name, default)
+    if not isinstance(value, bool):
+        raise RequestError(at=f"{at}.{name}", got=value, expected="true or false")
+    return value
+
+
+def _raw_request(content: bytes, signature: Signature | None) -> InferRequest:
+    """A body that is nothing but the one input's data: its shape follows from its length."""
+    if signature is None or len(signature.inputs) != 1:
+        raise RequestError("a raw body needs a model with exactly one input", at=f"{LENGTH_HEADER}: 0")
+    spec = signature.inputs[0]
+    at = f"input {spec.name!r}"
+    if spec.dtype == "BYTES":
+        if any(size not in (-1, 1) for size in spec.shape):
+            raise RequestError(f"a raw body holds one element, the input has shape {list(spec.shape)}", at=at)
+        array = np.empty((1,) * len(spec.shape), dtype=object)
+        array[...] = content
+        return InferRequest({spec.name: array}, binary=True)
+    free = [index for index, size in enumerate(spec.shape) if size == -1]
+    if len(free) > 1:
+        raise RequestError(f"a raw body leaves the sizes of shape {list(spec.shape)} open", at=at, fix=_SEND_LENGTH)
+    shape = [1 if size == -1 else size for size in spec.shape]
+    row = element_count(shape, at=at) * numpy_dtype(spec.dtype).itemsize
+    if free and row:
+        shape[free[0]] = len(content) // row
+    return InferRequest({spec.name: decode_tensor(content, spec.dtype, shape, at=at)}, binary=True)
+
+
+def _render(message: dict[str, Any], field: str, tensors: Mapping[str, Array], binary: Mapping[str, bool]) -> Body:
+    blobs: list[bytes] = []
+    rendered: list[dict[str, Any]] = []
+    for name, array in tensors.items():
+        tensor: dict[str, Any] = {"name": name, "datatype": dtype_of(array), "shape": array.shape}
+        if binary[name]:
+            blobs.append(encode_tensor(array))
+            tensor["parameters"] = {"binary_data_size": len(blobs[-1])}
+        else:
+            tensor["data"] = json_data(array, at=f"{field[:-1]} {name!r}")
+        rendered.append(tensor)
+    message[field] = rendered
+    text = orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY)
+    return Body(b"".join((text, *blobs)), len(text)) if blobs else Body(text, None)

@@ -1,0 +1,67 @@
+"""The proof that a graph answers as the model does."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+from lepton_ai.bundle import Array, Parity
+from lepton_ai.core import DataError
+from lepton_ai.models import Model, named_inputs, named_outputs, sample_inputs
+from lepton_ai.runtime import Runtime
+
+BATCH_SIZES = (1, 2, 3, 7)
+# float32 sums in another order: a few units in the last place of outputs of size 1, more of larger ones
+TOLERANCE = 1e-4
+
+
+def prove(
+    model: Model, runtime: Runtime, batch_sizes: Sequence[int] = BATCH_SIZES, tolerance: float = TOLERANCE
+) -> Parity:
+    """Run both on the same rows at several batch sizes and compare.
+
+    The difference is absolute for outputs up to 1 and relative beyond.
+
+    Raises: DataError naming the output, the batch size and the difference, if they do not agree.
+    """
+    worst = 0.0
+    for rows in batch_sizes:
+        x = sample_inputs(model, rows)
+        wanted = answers(model, x)
+        got = runtime.run(arrays(model, x))
+        for name, expected in wanted.items():
+            difference = distance(got[name], expected)
+            worst = max(worst, difference)
+            if not difference <= tolerance:
+                raise DataError(
+                    f"the exported graph differs from the model by {difference:.3g} in {name!r} at batch size {rows}",
+                    at=f"export of {model.label}",
+                    expected=f"at most {tolerance:g}",
+                    fix="Look for operations whose result depends on the batch, on randomness or on float64.",
+                )
+    return Parity(batch_sizes=tuple(batch_sizes), max_difference=worst, tolerance=tolerance)
+
+
+def arrays(model: Model, x: Any) -> dict[str, Array]:
+    """Inputs by name, as a runtime takes them."""
+    return {name: value.numpy() for name, value in named_inputs(model, x).items()}
+
+
+@torch.no_grad()
+def answers(model: Model, x: Any) -> dict[str, Array]:
+    """The model's own answers by name."""
+    return {name: value.numpy() for name, value in named_outputs(model, model(x, training=False)).items()}
+
+
+def distance(got: Array, expected: Array) -> float:
+    """The largest difference, absolute up to 1 and relative beyond; infinite if shapes or gaps differ."""
+    if got.shape != expected.shape:
+        return float("inf")
+    if got.size == 0:
+        return 0.0
+    a, b = got.astype(np.float64), expected.astype(np.float64)
+    if not np.array_equal(np.isfinite(a), np.isfinite(b)):
+        return float("inf")
+    finite = np.isfinite(b)
+    return float((np.abs(a - b) / np.maximum(1.0, np.abs(b)))[finite].max(initial=0.0))

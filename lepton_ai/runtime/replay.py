@@ -1,0 +1,60 @@
+"""Golden pairs replayed: does this runtime, on this machine, still answer what was promised?"""
+
+import numpy as np
+
+from lepton_ai.bundle import Array, Bundle, decode_request, decode_response
+from lepton_ai.core import BundleError
+from lepton_ai.runtime.base import Runtime
+
+GOLDEN_TOLERANCE = 1e-4
+
+
+def replay_golden(bundle: Bundle, runtime: Runtime, *, tolerance: float = GOLDEN_TOLERANCE) -> float:
+    """Run every golden request and compare with its answer; give back the largest difference found (0.0 without pairs).
+
+    Numbers may differ by `tolerance` absolutely or relatively; whole numbers and strings not at all.
+
+    Raises: BundleError that names the pair and the output.
+    """
+    largest = 0.0
+    for index, (request, response) in enumerate(bundle.golden()):
+        expected = decode_response(response).outputs
+        got = runtime.run(decode_request(request).inputs)
+        for name, wanted in expected.items():
+            at = f"{bundle.path}: golden pair {index}, output {name!r}"
+            if name not in got or got[name].shape != wanted.shape or got[name].dtype != wanted.dtype:
+                raise BundleError(
+                    "the answer is of another kind", at=at, got=_kind(got.get(name)), expected=_kind(wanted)
+                )
+            difference = _difference(wanted, got[name])
+            if difference > tolerance:
+                raise BundleError(
+                    f"differs by {difference:.3g} from the stored answer",
+                    at=at,
+                    expected=f"at most {tolerance:.3g}",
+                    fix="This machine or version computes differently. Export the model again here, and compare.",
+                )
+            largest = max(largest, difference)
+    return largest
+
+
+def _kind(array: Array | None) -> str:
+    return "nothing" if array is None else f"{array.dtype} of shape {list(array.shape)}"
+
+
+def _difference(wanted: Array, got: Array) -> float:
+    """The largest |wanted - got| / max(1, |wanted|); infinite where NaN, a whole number or a string differs."""
+    if wanted.dtype.kind != "f":
+        same = _text(wanted) == _text(got) if wanted.dtype.kind == "O" else np.array_equal(wanted, got)
+        return 0.0 if same else float("inf")
+    wide, other = wanted.astype(np.float64), got.astype(np.float64)
+    apart = ~((wide == other) | (np.isnan(wide) & np.isnan(other)))
+    if not apart.any():
+        return 0.0
+    with np.errstate(invalid="ignore"):
+        relative = np.abs(wide[apart] - other[apart]) / np.maximum(1.0, np.abs(wide[apart]))
+    return float(relative.max()) if np.isfinite(relative).all() else float("inf")
+
+
+def _text(array: Array) -> list[str]:
+    return [x if isinstance(x, str) else x.decode("utf-8", "backslashreplace") for x in array.ravel().tolist()]

@@ -1,0 +1,111 @@
+"""Reading a request's body within its limits, and noticing that its sender has gone."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, NamedTuple
+
+from lepton_ai.bundle import LENGTH_HEADER
+from lepton_ai.core import RequestError, TooLargeError
+from lepton_ai.serving.batcher import DisconnectedError
+
+Receive = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
+
+_LENGTH_HEADER = LENGTH_HEADER.lower().encode()
+_DRAIN = 4  # so many times the limit is read and thrown away, that the client may see the error
+
+
+class TooSlowError(RequestError):
+    """The body did not arrive in time."""
+
+    status = 408
+
+
+class UnsupportedEncodingError(RequestError):
+    """A compressed body."""
+
+    status = 415
+
+
+class Head(NamedTuple):
+    """What the headers say of the body; `json_length` is None without the binary extension's header."""
+
+    length: int | None
+    json_length: int | None
+
+
+def read_head(headers: list[tuple[bytes, bytes]]) -> Head:
+    """The headers that matter.
+
+    Raises: RequestError for lengths that are not plain digits, and for compressed bodies.
+    """
+    length = json_length = None
+    for name, value in headers:
+        if name == b"content-length":
+            length = int(value)
+        elif name == _LENGTH_HEADER:
+            if json_length is not None or not value.isdigit() or len(value) > 12:
+                raise RequestError(at=LENGTH_HEADER, got=value.decode("latin-1"), expected="a number, once")
+            json_length = int(value)
+        elif name == b"content-encoding" and value.lower() != b"identity":
+            raise UnsupportedEncodingError(
+                f"Content-Encoding {value.decode('latin-1')!r} is not supported", fix="Send the body uncompressed."
+            )
+    return Head(length, json_length)
+
+
+async def read_body(receive: Receive, length: int | None, limit: int, seconds: float) -> bytes:
+    """The whole body.
+
+    Raises: TooLargeError beyond `limit` bytes, TooSlowError after `seconds`, DisconnectedError.
+    """
+    if length is not None and length > limit * _DRAIN:
+        raise _too_large(limit)
+    message = await receive()
+    if message["type"] == "http.request" and not message.get("more_body"):
+        body: bytes = message.get("body", b"")
+        if len(body) > limit:
+            raise _too_large(limit)
+        return body
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read_parts(receive, message, limit)
+    except TimeoutError as error:
+        raise TooSlowError(f"the body was not complete after {seconds:g} s") from error
+
+
+async def _read_parts(receive: Receive, message: dict[str, Any], limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        if message["type"] == "http.disconnect":
+            raise DisconnectedError("the client is gone")
+        part = message.get("body", b"")
+        size += len(part)
+        if size <= limit:
+            parts.append(part)
+        else:
+            parts.clear()
+        if size > limit * _DRAIN or (size > limit and not message.get("more_body")):
+            raise _too_large(limit)
+        if not message.get("more_body"):
+            return b"".join(parts)
+        message = await receive()
+
+
+def _too_large(limit: int) -> TooLargeError:
+    return TooLargeError(f"the body is larger than {limit} bytes", fix="Send fewer rows at a time.")
+
+
+def is_gone(receive: Receive) -> bool:
+    """Whether the client has disconnected, asked without waiting and only once the body was read.
+
+    After the body, `receive` has nothing to give but the disconnection. So it is taken one step: either it returns
+    that, or it would wait, and is dropped. This spares a task per request.
+    """
+    step = receive()
+    try:
+        step.send(None)
+    except StopIteration as stop:
+        return bool(stop.value["type"] == "http.disconnect")
+    step.close()
+    return False
