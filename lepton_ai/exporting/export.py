@@ -1,5 +1,7 @@
 """The verb `export`: a model becomes a bundle that can be served."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +52,7 @@ def export(
         raise StorageError("exists already", at=str(path), fix="Choose another path, or pass overwrite=True.")
     if samples is not None:
         _take_samples(model, samples)
-    with create(path, overwrite=overwrite) as draft:
+    with create(path, overwrite=overwrite) as draft, _on_cpu(model):
         manifest = write_parts(draft, model, name=name or path.name.removesuffix(".lepton"))
         manifest = msgspec.structs.replace(
             manifest,
@@ -75,6 +77,17 @@ def export(
     return Bundle.open(path)
 
 
+@contextlib.contextmanager
+def _on_cpu(model: Model) -> Iterator[None]:
+    """Graphs are traced and compared on the CPU, where every bundle must run."""
+    device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
+    model.cpu()
+    try:
+        yield
+    finally:
+        model.to(device)
+
+
 def _is_saved_only(path: Path) -> bool:
     """Whether a bundle without graphs is there, which export is meant to complete."""
     try:
@@ -97,11 +110,10 @@ def _golden(model: Model, name: str, rows: int) -> tuple[bytes, bytes]:
 
 
 def _profile(model: Model) -> Profile:
-    kept = model.kept
-    if kept is not None and kept.profile is not None:
-        return kept.profile
+    if model.profile is not None:
+        return model.profile
     named = {key: value.numpy() for key, value in named_inputs(model, sample_inputs(model, 64)).items()}
-    return msgspec.structs.replace(build_profile(named), generated=kept is None)
+    return msgspec.structs.replace(build_profile(named), generated=model.samples is None)
 
 
 def _labels(given: list[str] | None, known: tuple[str, ...], shape: tuple[int, ...]) -> tuple[str, ...]:

@@ -1,10 +1,10 @@
 """Models: stacks, graphs, subclasses and foreign modules, with Keras' verbs; and regressions in closed form."""
 
-from lepton_ai.models.foreign import ModuleModel
 from lepton_ai.models.linear import LinearRegression, LogisticRegression
-from lepton_ai.models.model import Model
+from lepton_ai.models.loading import load
+from lepton_ai.models.model import Model, ModuleModel
 from lepton_ai.models.parallel import distributed_train
-from lepton_ai.models.saving import environment, load, task_of, write_parts
+from lepton_ai.models.saving import environment, task_of, write_parts
 from lepton_ai.models.sequential import Sequential
 from lepton_ai.models.signature import named_inputs, named_outputs, sample_inputs, signature
 from lepton_ai.models.summary import count_parameters, summarize

@@ -1,17 +1,19 @@
-"""The model: a layer that can be compiled, trained, measured, saved and exported."""
+"""The model: a network that can be compiled, trained, measured, summarised and saved."""
 
-from typing import Any, Self
+from pathlib import Path
+from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from lepton_ai.core import ConfigError, ShapeError, UsageError, unique_name, unknown_name
-from lepton_ai.layers import Input, Layer, SymbolicTensor, is_shape, is_symbolic, leaves
-from lepton_ai.models.graph import Graph
+from lepton_ai.core import ConfigError, UsageError
+from lepton_ai.layers import Input
+from lepton_ai.models.architecture import Architecture
+from lepton_ai.models.saving import save
+from lepton_ai.models.summary import summarize
 from lepton_ai.models.trainer import Trainer
 
 
-class Model(Trainer, Layer):
+class Model(Trainer):
     """A model, made in one of three ways: `Model(inputs, outputs)` from symbolic tensors, by subclassing
     (make layers in `__init__`, use them in `call`), or `Model.from_module(module, input_shape)`.
 
@@ -24,25 +26,6 @@ class Model(Trainer, Layer):
         >>> model(torch.ones(2, 4)).shape
         torch.Size([2, 3])
     """
-
-    def __init__(
-        self, inputs: Any = None, outputs: Any = None, *, name: str | None = None, trainable: bool = True
-    ) -> None:
-        super().__init__(name=name, trainable=trainable)
-        self.graph: Graph | None = None
-        self.input_specs: list[SymbolicTensor] = []
-        if (inputs is None) != (outputs is None):
-            raise ConfigError("Model needs inputs and outputs, or neither (when subclassed)")
-        if inputs is None:
-            return
-        self.graph = Graph(inputs, outputs)
-        self.input_specs = self.graph.sources
-        adopt(self, self.graph.layers)
-        self.set_paths()
-        self.graph.build()
-        shapes = tuple(source.shape for source in self.graph.sources)
-        self.input_shape = shapes[0] if len(shapes) == 1 else shapes
-        self.built = True
 
     @staticmethod
     def from_module(
@@ -59,154 +42,66 @@ class Model(Trainer, Layer):
                 for one that takes them by name.
             dtype: of the input, or of each.
         """
-        from lepton_ai.models.foreign import ModuleModel
-
         return ModuleModel(module, input_shape, dtype=dtype, name=name)
 
-    # -- the call ---------------------------------------------------------------------------------------
-
-    def call(self, x: Any) -> Any:
-        """Run the graph; a subclass overrides it."""
-        if self.graph is None:
-            raise UsageError(f"{type(self).__name__} has no call()", fix="Define call(self, x) in the subclass.")
-        return self.graph.run(x)
-
-    def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """As of any layer; arrays are taken too, and `training=` as Keras does."""
-        training = kwargs.pop("training", None)
-        args = tuple(as_tensors(arg) for arg in args)
-        if not self.built and next(leaves((args, kwargs), is_symbolic), None) is None:
-            self.set_paths()
-        if training is None or training == self.training:
-            return super().forward(*args, **kwargs)
-        before = self.training
-        self.train(training)
-        try:
-            return super().forward(*args, **kwargs)
-        finally:
-            self.train(before)
-
-    def ensure_built(self, input_shape: Any) -> None:
-        super().ensure_built(input_shape)
-        if not self.input_specs and is_shape(input_shape):
-            self.input_specs = [Input(input_shape[1:], name="input")]
-
-    def set_paths(self) -> None:
-        """Tell every layer where it stands: its weights and its random draws are functions of that."""
-        for path, module in self.named_modules():
-            if isinstance(module, Layer) and not module.built and path:
-                module.path = path
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        if self.graph is None:
-            return super().compute_output_shape(input_shape)
-        shape = input_shape if is_shape(input_shape) else next(leaves(input_shape, is_shape))
-        batch = shape[0]
-        result = [(batch, *tensor.shape[1:]) for tensor in leaves(self.graph.outputs, is_symbolic)]
-        return result[0] if len(result) == 1 else tuple(result)
-
-    def check_inputs(self, x: Any) -> None:
-        """Refuse data whose shapes do not fit the model.
-
-        Raises: ShapeError naming the input and both shapes; DataError for a missing input.
-        """
-        if not self.built or not self.input_specs:
-            return
-        tensors = self.graph.flatten(x) if self.graph is not None else list(leaves(x, lambda v: isinstance(v, Tensor)))
-        for spec, tensor in zip(self.input_specs, tensors, strict=False):
-            wanted, got = spec.shape[1:], tuple(tensor.shape[1:])
-            if len(wanted) != len(got) or any(w not in (None, g) for w, g in zip(wanted, got, strict=True)):
-                raise ShapeError(
-                    f"got examples of shape {got}, expected {tuple(wanted)}",
-                    at=f"input {spec.name!r} of {self.label}",
-                    fix="Reshape the data, or build the model for this shape."
-                    if len(wanted) == len(got)
-                    else "The batch comes first and channels last: one grey image more is x[..., None].",
-                )
-
-    def output_names(self) -> list[str] | None:
-        """The names of a graph's several outputs, those of the layers that make them; None where it has one."""
-        if self.graph is None or isinstance(self.graph.outputs, dict):
-            return None
-        ends = list(leaves(self.graph.outputs, is_symbolic))
-        names = [end.name if end.node.layer is None else end.node.layer.name for end in ends]
-        return names if len(ends) > 1 and len(set(names)) == len(names) else None
-
-    # -- layers and storage -----------------------------------------------------------------------------
-
     @property
-    def layers(self) -> list[Layer]:
-        """The layers directly inside, in order."""
-        return [module for module in self.children() if isinstance(module, Layer)]
-
-    def get_layer(self, name: str) -> Layer:
-        """The layer called `name`.
-
-        Raises: UnknownNameError with the nearest name.
-        """
-        for layer in self.layers:
-            if layer.name == name:
-                return layer
-        raise unknown_name("layer", name, [layer.name for layer in self.layers], at=self.label)
+    def subclassed(self) -> bool:  # type: ignore[override]
+        """Whether more than the graph must be stored."""
+        return type(self) is not Model
 
     def summary(self) -> str:
         """Print, and return, a table of layers: shapes, parameters, multiply-adds, memory."""
-        from lepton_ai.models.summary import summarize
-
         text = summarize(self)
         print(text)  # noqa: T201 - printing is what summary() is for
         return text
 
-    def save(self, path: Any, *, overwrite: bool = False) -> None:
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write a bundle without graphs at `path`: `lepton_ai.export` makes one that can be served.
 
-        Raises: StorageError if `path` exists and not `overwrite`, or cannot be written.
+        Raises: StorageError if `path` exists and not `overwrite`, or cannot be written; UsageError for a model
+            without weights yet.
         """
-        from lepton_ai.models.saving import save
-
         save(self, path, overwrite=overwrite)
 
+
+class ModuleModel(Model):
+    """See `Model.from_module`."""
+
+    def __init__(
+        self, module: nn.Module, input_shape: Any, *, dtype: str | list[str] = "float32", name: str | None = None
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise ConfigError(at="Model.from_module", got=type(module).__name__, expected="a torch.nn.Module")
+        super().__init__(name=name or type(module).__name__.lower())
+        self.inner = module.eval()
+        named = list(input_shape.items()) if isinstance(input_shape, dict) else []
+        if not named:
+            several = bool(input_shape) and isinstance(input_shape[0], tuple | list)
+            shapes: list[Any] = list(input_shape) if several else [input_shape]
+            named = [(f"input_{i}" if len(shapes) > 1 else "input", shape) for i, shape in enumerate(shapes)]
+        dtypes = dtype if isinstance(dtype, list) else [dtype] * len(named)
+        self.by_name = isinstance(input_shape, dict)
+        self.input_specs = [
+            Input(tuple(shape), dtype=kind, name=key) for (key, shape), kind in zip(named, dtypes, strict=True)
+        ]
+        shapes_with_batch = [spec.shape for spec in self.input_specs]
+        self.input_shape = shapes_with_batch[0] if len(shapes_with_batch) == 1 else tuple(shapes_with_batch)
+        self.built = True
+
+    def call(self, x: Any) -> Any:
+        if isinstance(x, dict) and self.by_name:
+            return self.inner(**x)
+        if isinstance(x, tuple | list):
+            return self.inner(*x)
+        return self.inner(x)
+
+    def architecture(self) -> Architecture:
+        kind = type(self.inner)
+        described = {"class": f"{kind.__module__}.{kind.__qualname__}", "config": {"by_name": self.by_name}}
+        return Architecture(kind="reference", model=described, inputs=self.described_inputs())
+
     def get_config(self) -> dict[str, Any]:
-        if self.graph is not None and type(self) is Model:
-            return {"name": self.name, "trainable": self._trainable, "graph": self.graph.get_config()}
-        config = super().get_config()
-        config.pop("inputs", None)
-        config.pop("outputs", None)
-        return config
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        if "graph" not in config:
-            return super().from_config(config)
-        graph = Graph.from_config(config["graph"])
-        return cls(graph.inputs, graph.outputs, name=config["name"], trainable=config["trainable"])
-
-
-def adopt(model: nn.Module, layers: list[Layer]) -> None:
-    """Give layers names that are unique in the model, and make them its children."""
-    taken = {*model._modules, *(layer.name for layer in layers if not layer.auto_named)}
-    for layer in layers:
-        if layer.auto_named:
-            layer.name, layer.auto_named = unique_name(layer.name, taken), False
-        if model._modules.get(layer.name) is layer:
-            continue
-        if hasattr(model, layer.name):
-            raise ConfigError(
-                f"the layer name {layer.name!r} is taken in {getattr(model, 'name', model)!r}",
-                fix='Give the layer another: Dense(64, name="hidden").',
-            )
-        model.add_module(layer.name, layer)
-
-
-def as_tensors(x: Any) -> Any:
-    """Arrays and lists of numbers as tensors; tensors, symbols and structures of them stay."""
-    if isinstance(x, Tensor | SymbolicTensor):
-        return x
-    if isinstance(x, dict):
-        return {key: as_tensors(value) for key, value in x.items()}
-    if isinstance(x, list | tuple) and next(leaves(x, lambda v: hasattr(v, "shape")), None) is not None:
-        return type(x)(as_tensors(value) for value in x)
-    if hasattr(x, "__array__") or isinstance(x, list):
-        tensor = torch.as_tensor(x)
-        return tensor.float() if tensor.dtype == torch.float64 else tensor
-    return x
+        raise UsageError(
+            f"{type(self.inner).__name__} is a foreign module and has no config",
+            fix="Save it with save(path); load it with load(path, module=...).",
+        )

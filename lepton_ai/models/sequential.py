@@ -8,7 +8,8 @@ from torch import nn
 from lepton_ai.core import ConfigError, ShapeError
 from lepton_ai.layers import Input, Layer, SymbolicTensor, deserialize, is_shape, serialize
 from lepton_ai.models.foreign import TorchModule
-from lepton_ai.models.model import Model, adopt
+from lepton_ai.models.model import Model
+from lepton_ai.models.network import adopt
 
 
 class Sequential(Model):

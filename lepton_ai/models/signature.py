@@ -7,28 +7,27 @@ from torch import Tensor
 
 from lepton_ai.bundle import Signature, TensorSpec, dtype_of
 from lepton_ai.core import UsageError
-from lepton_ai.models.model import Model
+from lepton_ai.models.network import Network
 from lepton_ai.rng import derive
 
 # Sizes that stand in for free ones in a trial; two trials tell free sizes of the output from fixed ones.
 _TRIALS = ((2, 32), (3, 40))
 
 
-def sample_inputs(model: Model, batch: int, free: int = 32) -> Any:
+def sample_inputs(model: Network, batch: int, free: int = 32) -> Any:
     """Inputs that the model takes, `batch` rows of them: the rows that `fit` kept, else plausible numbers."""
-    kept = None if model.kept is None else model.kept.samples
-    if kept is not None:
-        return _map(lambda value: value[torch.arange(batch) % value.shape[0]], kept)
+    if model.samples is not None:
+        return _map(lambda value: value[torch.arange(batch) % value.shape[0]], model.samples)
     if not model.input_specs:
         raise UsageError(f"{model.label} does not know its input yet", fix="Call it on an example, or fit it, first.")
     generator = torch.Generator().manual_seed(derive(0, "samples"))
     values = [_generate(spec, batch, free, generator) for spec in model.input_specs]
-    if (model.graph is not None and isinstance(model.graph.inputs, dict)) or getattr(model, "by_name", False):
+    if (model.graph is not None and isinstance(model.graph.inputs, dict)) or model.by_name:
         return {spec.name: value for spec, value in zip(model.input_specs, values, strict=True)}
     return values[0] if len(values) == 1 else tuple(values)
 
 
-def named_outputs(model: Model, outputs: Any) -> dict[str, Tensor]:
+def named_outputs(model: Network, outputs: Any) -> dict[str, Tensor]:
     """A model's outputs by name."""
     if isinstance(outputs, dict):
         return outputs
@@ -37,7 +36,7 @@ def named_outputs(model: Model, outputs: Any) -> dict[str, Tensor]:
     return dict(zip(names, tensors, strict=True))
 
 
-def named_inputs(model: Model, x: Any) -> dict[str, Tensor]:
+def named_inputs(model: Network, x: Any) -> dict[str, Tensor]:
     """Inputs in the structure that the model takes, by name."""
     if isinstance(x, dict):
         return {spec.name: x[spec.name] for spec in model.input_specs}
@@ -46,12 +45,12 @@ def named_inputs(model: Model, x: Any) -> dict[str, Tensor]:
 
 
 @torch.no_grad()
-def signature(model: Model) -> Signature:
+def signature(model: Network) -> Signature:
     """The model's signature; sizes that follow the input are free (-1)."""
     trials = []
     for batch, free in _TRIALS:
         x = sample_inputs(model, batch, free)
-        trials.append((named_inputs(model, x), named_outputs(model, model(x, training=False))))
+        trials.append((named_inputs(model, x), named_outputs(model, model(model.on_own_device(x), training=False))))
     (inputs, outputs), (_, others) = trials
     return Signature(
         inputs=tuple(
@@ -65,7 +64,7 @@ def signature(model: Model) -> Signature:
         outputs=tuple(
             TensorSpec(
                 name=name,
-                dtype=dtype_of(value.numpy()),
+                dtype=dtype_of(value.cpu().numpy()),
                 shape=tuple(a if a == b else -1 for a, b in zip(value.shape, others[name].shape, strict=True)),
             )
             for name, value in outputs.items()

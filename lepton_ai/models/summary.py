@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lepton_ai.layers import Layer, is_shape, leaves
-from lepton_ai.models.model import Model
+from lepton_ai.models.network import Network
 from lepton_ai.models.signature import sample_inputs
 
 
@@ -29,7 +29,7 @@ class Row:
     output_bytes: int
 
 
-def summarize(model: Model, width: int = 100) -> str:
+def summarize(model: Network, width: int = 100) -> str:
     """A table of layers with shapes, parameters, multiply-adds and memory for one example.
 
     Multiply-adds are those of matrix products and convolutions, counted by running the model once.
@@ -70,7 +70,7 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
     return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
 
 
-def layer_rows(model: Model) -> list[Row]:
+def layer_rows(model: Network) -> list[Row]:
     """One row for each layer directly inside, in order of their first call; a foreign module's own children."""
     parts = dict(getattr(model, "inner", model).named_children()) or {model.name: model}
     outputs: dict[str, Any] = {}
@@ -95,7 +95,7 @@ def layer_rows(model: Model) -> list[Row]:
     counter = FlopCounterMode(display=False)
     try:
         with torch.no_grad(), counter:
-            model(sample_inputs(model, 1), training=False)
+            model(model.on_own_device(sample_inputs(model, 1)), training=False)
     finally:
         for handle in handles:
             handle.remove()

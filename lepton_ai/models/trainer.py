@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -12,6 +12,7 @@ from lepton_ai.core import ConfigError, DataError, UsageError
 from lepton_ai.data import Arrays, Batches, Indexed, Loader, Subset, as_source, build_profile, check_source
 from lepton_ai.hal import ExecutionPlan, applied, get_plan
 from lepton_ai.layers import Input, Layer
+from lepton_ai.models.network import Network
 from lepton_ai.rng import get_seed
 from lepton_ai.training import (
     Callback,
@@ -26,24 +27,15 @@ from lepton_ai.training import (
     progress,
 )
 
-if TYPE_CHECKING:
-    from lepton_ai.models.model import Model
 
-
-class Kept:
-    """What `fit` keeps for the bundle: a few raw rows as samples and the profile of the training data."""
-
-    def __init__(self, samples: Any, profile: Profile | None, labels: tuple[str, ...] = ()) -> None:
-        self.samples, self.profile, self.labels = samples, profile, labels
-
-
-class Trainer:
-    """The part of a model that trains it."""
+class Trainer(Network):
+    """A network that learns."""
 
     objective: Objective | None = None
     optimizer: Optimizer | None = None
     plan: ExecutionPlan = ExecutionPlan()
-    kept: Kept | None = None
+    profile: Profile | None = None
+    labels: tuple[str, ...] = ()
     history: History | None = None
 
     def compile(
@@ -150,7 +142,6 @@ class Trainer:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
                 raise ConfigError(at=f"fit({name}=...)", got=value, expected="a positive int")
         seed = get_seed() if seed is None else seed
-        module = self.module()
         loader = Loader(source, batch_size or 32, shuffle=shuffle, seed=seed, steps=steps_per_epoch)
         check_source(source, allow_nan=self._accepts_missing())
         self._bind(objective, loader)
@@ -163,7 +154,7 @@ class Trainer:
             self._bind(objective, validation)
         assert self.optimizer is not None
         return Job(
-            module=module,
+            module=self,
             objective=objective,
             optimizer=self.optimizer,
             loader=loader,
@@ -193,7 +184,7 @@ class Trainer:
         self._bind(objective, loader)
         with applied(self.plan) as device:
             logs = evaluate(
-                self.module().to(device),
+                self.to(device),
                 objective,
                 loader,
                 device,
@@ -210,19 +201,15 @@ class Trainer:
         check_source(source, allow_nan=self._accepts_missing())
         loader = Loader(source, batch_size or 256)
         with applied(self.plan) as device:
-            module = self.module().to(device)
+            self.to(device)
             self._first_outputs(loader)
-            return predict(module, loader, device)
+            return predict(self, loader, device)
 
     # -- for the rooms above -----------------------------------------------------------------------------
 
-    def module(self) -> "Model":
-        """This model, as the type checker should see it."""
-        return cast("Model", self)
-
     def penalty(self) -> Tensor | None:
         """The sum of all regularisers."""
-        terms = list(self.module().regularization())
+        terms = list(self.regularization())
         return torch.stack(terms).sum() if terms else None
 
     def keep(self, samples: Any, profile: Profile | None, labels: tuple[str, ...] = ()) -> None:
@@ -230,8 +217,8 @@ class Trainer:
 
         Raises: ShapeError if the rows do not fit the model.
         """
-        self.module().check_inputs(samples)
-        self.kept = Kept(samples, profile, labels)
+        self.check_inputs(samples)
+        self.samples, self.profile, self.labels = samples, profile, labels
 
     # -- inside ------------------------------------------------------------------------------------------
 
@@ -239,18 +226,18 @@ class Trainer:
         if self.objective is None or self.optimizer is None:
             raise UsageError(
                 f"{verb} was called before compile",
-                at=self.module().label,
+                at=self.label,
                 fix='Write model.compile(optimizer="adam", loss="mse") first.',
             )
         if self.objective.loss is None:
-            raise UsageError("compile was not given a loss", at=self.module().label, fix='Write compile(loss="mse").')
+            raise UsageError("compile was not given a loss", at=self.label, fix='Write compile(loss="mse").')
         return self.objective
 
     def _bind(self, objective: Objective, loader: Loader) -> None:
         outputs, targets = self._first_outputs(loader)
         if outputs is None:
             return
-        objective.bind(outputs, self.module().output_names())
+        objective.bind(outputs, self.output_names())
         whole = loader.source.y_all if isinstance(loader.source, Indexed) else None
         objective.check(targets if whole is None else whole, outputs)
 
@@ -261,28 +248,23 @@ class Trainer:
             x, y, _ = loader.source.peek(loader.batch_size)
         else:
             x, y, _ = loader.source.fetch(torch.arange(min(2, len(loader.source))))
-        model = self.module()
-        model.check_inputs(x)
-        if not model.input_specs:
-            model.input_specs = specs_of(x)
-        training = model.training
-        model.eval()
-        outputs = model(x)
-        model.train(training)
-        return outputs, y
+        self.check_inputs(x)
+        if not self.input_specs:
+            self.input_specs = specs_of(x)
+        return self(self.on_own_device(x), training=False), y
 
     def _keep(self, source: Indexed | Batches) -> None:
         if isinstance(source, Indexed):
             samples = source.fetch(torch.arange(min(8, len(source))))[0]
-            names = [spec.name for spec in self.module().input_specs]
+            names = [spec.name for spec in self.input_specs]
             profile = build_profile(source, labels=source.labels or None, input_names=names)
             self.keep(samples, profile, tuple(source.labels))
 
     def _accepts_missing(self) -> bool:
-        return any(isinstance(layer, Layer) and layer.accepts_missing for layer in self.module().modules())
+        return any(isinstance(layer, Layer) and layer.accepts_missing for layer in self.modules())
 
     def _regularized(self) -> bool:
-        return any(isinstance(layer, Layer) and layer._regularizers for layer in self.module().modules())
+        return any(isinstance(layer, Layer) and layer._regularizers for layer in self.modules())
 
     def _class_weight(self, weights: dict[int, float] | None) -> Tensor | None:
         if weights is None:

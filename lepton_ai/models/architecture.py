@@ -1,0 +1,20 @@
+"""What a bundle says of how its model is built."""
+
+from typing import Any, Literal
+
+import msgspec
+
+ARCHITECTURE = "architecture.json"
+
+
+class Architecture(msgspec.Struct, kw_only=True, frozen=True):
+    """`kind` "config": `model` is {"class", "config"} of registered classes. "reference": a foreign module, by name.
+
+    `training` is how it was compiled, as far as that can be written down.
+    """
+
+    format: int = 1
+    kind: Literal["config", "reference"]
+    model: dict[str, Any]
+    inputs: list[dict[str, Any]]
+    training: dict[str, Any] = {}

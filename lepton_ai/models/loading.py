@@ -1,0 +1,86 @@
+"""The model in a bundle. Nothing here executes what it reads."""
+
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from lepton_ai.bundle import Bundle
+from lepton_ai.core import BundleError, LeptonError
+from lepton_ai.layers import Input, deserialize
+from lepton_ai.models.architecture import ARCHITECTURE, Architecture
+from lepton_ai.models.model import Model, ModuleModel
+from lepton_ai.models.signature import sample_inputs
+
+
+def load(path: str | Path, module: nn.Module | None = None) -> Model:
+    """The model in a bundle, ready to predict, and to train if it was compiled.
+
+    Args:
+        module: for a bundle of a foreign module, one built the same way, whose weights are then replaced.
+
+    Raises: BundleError if the bundle is damaged, holds no model, or names a class that is not registered here.
+    """
+    bundle = Bundle.open(path)
+    if bundle.weights is None or ARCHITECTURE not in bundle.manifest.files:
+        raise BundleError(
+            "holds graphs only, no model to load", at=str(path), fix="Run it: lepton predict, lepton serve."
+        )
+    try:
+        architecture = msgspec.json.decode(bundle.file(ARCHITECTURE).read_bytes(), type=Architecture)
+    except msgspec.DecodeError as error:
+        raise BundleError(f"has a broken {ARCHITECTURE} ({error})", at=str(path)) from error
+    if architecture.format > 1:
+        raise BundleError(f"has an architecture of format {architecture.format}", at=str(path), fix="Update lepton-ai.")
+    model = _rebuild(architecture, module, path)
+    try:
+        model.load_state_dict(safetensors.torch.load_file(bundle.weights))
+    except (RuntimeError, safetensors.SafetensorError) as error:
+        raise BundleError(
+            f"its weights do not fit its architecture ({str(error).splitlines()[-1].strip()})", at=str(path)
+        ) from error
+    model.eval()
+    return model
+
+
+def _rebuild(architecture: Architecture, module: nn.Module | None, path: str | Path) -> Model:
+    specs = [Input(tuple(i["shape"]), dtype=i["dtype"], name=i["name"]) for i in architecture.inputs]
+    if architecture.kind == "reference":
+        name = architecture.model["class"]
+        if module is None:
+            raise BundleError(
+                f"holds the weights of a foreign module, {name}",
+                at=str(path),
+                fix=f"Build it and pass it: load(path, module={name.rpartition('.')[2]}(...)).",
+            )
+        shapes: Any = {spec.name: spec.shape[1:] for spec in specs}
+        if not architecture.model["config"]["by_name"]:
+            shapes = [spec.shape[1:] for spec in specs] if len(specs) > 1 else specs[0].shape[1:]
+        model: Model = ModuleModel(module, shapes, dtype=[spec.dtype for spec in specs])
+    else:
+        try:
+            model = deserialize(architecture.model)
+        except LeptonError as error:
+            raise BundleError(
+                f"its architecture cannot be built here: {error}",
+                at=str(path),
+                fix="Import the module that defines your own layers before loading.",
+            ) from error
+        if not isinstance(model, Model):
+            raise BundleError(f"describes a {type(model).__name__}, not a model", at=str(path))
+    if not model.input_specs:
+        model.input_specs = specs
+    if not model.built:
+        with torch.no_grad():
+            model(sample_inputs(model, 2))
+    _compile(model, architecture.training)
+    return model
+
+
+def _compile(model: Model, training: dict[str, Any]) -> None:
+    if training:
+        model.compile(training["optimizer"], **training["objective"])

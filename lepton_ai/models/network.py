@@ -1,0 +1,190 @@
+"""The network: layers joined into one, which knows its inputs, its outputs and where each layer stands."""
+
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from lepton_ai.core import ConfigError, ShapeError, UsageError, unique_name, unknown_name
+from lepton_ai.layers import Input, Layer, SymbolicTensor, is_shape, is_symbolic, leaves, map_leaves
+from lepton_ai.models.architecture import Architecture
+from lepton_ai.models.graph import Graph
+
+
+class Network(Layer):
+    """What `Model` is before it learns: a graph between symbolic inputs and outputs, or a subclass' `call`.
+
+    `input_specs` are the inputs, once they are known. `samples` are rows that the model was given, for the bundle.
+    """
+
+    samples: Any = None
+    subclassed = True  # not so where the graph is all there is to store
+    by_name = False  # whether a foreign module takes its inputs by name
+
+    def __init__(
+        self, inputs: Any = None, outputs: Any = None, *, name: str | None = None, trainable: bool = True
+    ) -> None:
+        super().__init__(name=name, trainable=trainable)
+        self.graph: Graph | None = None
+        self.input_specs: list[SymbolicTensor] = []
+        if (inputs is None) != (outputs is None):
+            raise ConfigError("Model needs inputs and outputs, or neither (when subclassed)")
+        if inputs is None:
+            return
+        self.graph = Graph(inputs, outputs)
+        self.input_specs = self.graph.sources
+        adopt(self, self.graph.layers)
+        self.set_paths()
+        self.graph.build()
+        shapes = tuple(source.shape for source in self.graph.sources)
+        self.input_shape = shapes[0] if len(shapes) == 1 else shapes
+        self.built = True
+
+    # -- the call ---------------------------------------------------------------------------------------
+
+    def call(self, x: Any) -> Any:
+        """Run the graph; a subclass overrides it."""
+        if self.graph is None:
+            raise UsageError(f"{type(self).__name__} has no call()", fix="Define call(self, x) in the subclass.")
+        return self.graph.run(x)
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As of any layer; arrays are taken too, and `training=` as Keras does."""
+        training = kwargs.pop("training", None)
+        args = tuple(as_tensors(arg) for arg in args)
+        if not self.built and next(leaves((args, kwargs), is_symbolic), None) is None:
+            self.set_paths()
+        if training is None or training == self.training:
+            return super().forward(*args, **kwargs)
+        before = self.training
+        self.train(training)
+        try:
+            return super().forward(*args, **kwargs)
+        finally:
+            self.train(before)
+
+    def ensure_built(self, input_shape: Any) -> None:
+        super().ensure_built(input_shape)
+        if not self.input_specs and is_shape(input_shape):
+            self.input_specs = [Input(input_shape[1:], name="input")]
+
+    def set_paths(self) -> None:
+        """Tell every layer where it stands: its weights and its random draws are functions of that."""
+        for path, module in self.named_modules():
+            if isinstance(module, Layer) and not module.built and path:
+                module.path = path
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        if self.graph is None:
+            return super().compute_output_shape(input_shape)
+        shape = input_shape if is_shape(input_shape) else next(leaves(input_shape, is_shape))
+        batch = shape[0]
+        result = [(batch, *tensor.shape[1:]) for tensor in leaves(self.graph.outputs, is_symbolic)]
+        return result[0] if len(result) == 1 else tuple(result)
+
+    def on_own_device(self, x: Any) -> Any:
+        """Inputs where the weights are."""
+        weight = next(self.parameters(), None)
+        return x if weight is None else map_leaves(lambda each: each.to(weight.device), x, _is_tensor)
+
+    def check_inputs(self, x: Any) -> None:
+        """Refuse data whose shapes do not fit the model.
+
+        Raises: ShapeError naming the input and both shapes; DataError for a missing input.
+        """
+        if not self.built or not self.input_specs:
+            return
+        tensors = self.graph.flatten(x) if self.graph is not None else list(leaves(x, _is_tensor))
+        for spec, tensor in zip(self.input_specs, tensors, strict=False):
+            wanted, got = spec.shape[1:], tuple(tensor.shape[1:])
+            if len(wanted) != len(got) or any(w not in (None, g) for w, g in zip(wanted, got, strict=True)):
+                raise ShapeError(
+                    f"got examples of shape {got}, expected {tuple(wanted)}",
+                    at=f"input {spec.name!r} of {self.label}",
+                    fix="Reshape the data, or build the model for this shape."
+                    if len(wanted) == len(got)
+                    else "The batch comes first and channels last: one grey image more is x[..., None].",
+                )
+
+    def output_names(self) -> list[str] | None:
+        """The names of a graph's several outputs, those of the layers that make them; None where it has one."""
+        if self.graph is None or isinstance(self.graph.outputs, dict):
+            return None
+        ends = list(leaves(self.graph.outputs, is_symbolic))
+        names = [end.name if end.node.layer is None else end.node.layer.name for end in ends]
+        return names if len(ends) > 1 and len(set(names)) == len(names) else None
+
+    # -- layers and storage -----------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers directly inside, in order."""
+        return [module for module in self.children() if isinstance(module, Layer)]
+
+    def get_layer(self, name: str) -> Layer:
+        """The layer called `name`.
+
+        Raises: UnknownNameError with the nearest name.
+        """
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise unknown_name("layer", name, [layer.name for layer in self.layers], at=self.label)
+
+    def architecture(self) -> Architecture:
+        """How to build this again."""
+        described = {"class": type(self).__name__, "config": self.get_config()}
+        return Architecture(kind="config", model=described, inputs=self.described_inputs())
+
+    def described_inputs(self) -> list[dict[str, Any]]:
+        """The inputs as JSON can hold them."""
+        return [{"name": s.name, "shape": list(s.shape[1:]), "dtype": s.dtype} for s in self.input_specs]
+
+    def get_config(self) -> dict[str, Any]:
+        if self.graph is not None and not self.subclassed:
+            return {"name": self.name, "trainable": self._trainable, "graph": self.graph.get_config()}
+        config = super().get_config()
+        config.pop("inputs", None)
+        config.pop("outputs", None)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        if "graph" not in config:
+            return super().from_config(config)
+        graph = Graph.from_config(config["graph"])
+        return cls(graph.inputs, graph.outputs, name=config["name"], trainable=config["trainable"])
+
+
+def adopt(model: nn.Module, layers: list[Layer]) -> None:
+    """Give layers names that are unique in the model, and make them its children."""
+    taken = {*model._modules, *(layer.name for layer in layers if not layer.auto_named)}
+    for layer in layers:
+        if layer.auto_named:
+            layer.name, layer.auto_named = unique_name(layer.name, taken), False
+        if model._modules.get(layer.name) is layer:
+            continue
+        if hasattr(model, layer.name):
+            raise ConfigError(
+                f"the layer name {layer.name!r} is taken in {getattr(model, 'name', model)!r}",
+                fix='Give the layer another: Dense(64, name="hidden").',
+            )
+        model.add_module(layer.name, layer)
+
+
+def _is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+def as_tensors(x: Any) -> Any:
+    """Arrays and lists of numbers as tensors; tensors, symbols and structures of them stay."""
+    if isinstance(x, Tensor | SymbolicTensor):
+        return x
+    if isinstance(x, dict):
+        return {key: as_tensors(value) for key, value in x.items()}
+    if isinstance(x, list | tuple) and next(leaves(x, lambda v: hasattr(v, "shape")), None) is not None:
+        return type(x)(as_tensors(value) for value in x)
+    if hasattr(x, "__array__") or isinstance(x, list):
+        tensor = torch.as_tensor(x)
+        return tensor.float() if tensor.dtype == torch.float64 else tensor
+    return x
