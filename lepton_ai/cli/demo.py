@@ -61,10 +61,10 @@ def build_model() -> Sequential:
             Rescaling(1 / 255),
             RandomTranslation(0.08, 0.08),
             Conv2D(32, 3, activation="relu", padding="same", use_bias=False),
-            BatchNormalization(),
+            BatchNormalization(momentum=0.9),
             MaxPooling2D(),
             Conv2D(64, 3, activation="relu", padding="same", use_bias=False),
-            BatchNormalization(),
+            BatchNormalization(momentum=0.9),
             MaxPooling2D(),
             Flatten(),
             Dropout(0.4),
@@ -80,13 +80,13 @@ def run_demo(folder: Path, *, epochs: int, seed: int) -> None:
     timings: dict[str, float] = {}
 
     @contextmanager
-    def step(title: str) -> Iterator[None]:
+    def step(name: str, title: str) -> Iterator[None]:
         console.print(f"[bold]{title}[/bold]")
         started = time.perf_counter()
         yield
-        timings[title] = time.perf_counter() - started
+        timings[name] = time.perf_counter() - started
 
-    with step("Read, check and split 5,000 handwritten digits"):
+    with step("data", "Read, check and split 5,000 handwritten digits"):
         (x_train, y_train), (x_test, y_test) = mnist_5k.load_data(seed=0)
         x_train, x_test = x_train[..., None], x_test[..., None]
         Schema.of(x_train, y_train).check(x_test, y_test)
@@ -95,7 +95,7 @@ def run_demo(folder: Path, *, epochs: int, seed: int) -> None:
         console.print(
             f"  {np.bincount(y_test).min()} or more of each digit held out; {len(shared)} images in both parts"
         )
-    with step("Train"):
+    with step("training", "Train"):
         set_seed(seed)
         model = build_model()
         model.compile(Adam(OneCycle(0.004)), "sparse_categorical_crossentropy", metrics=["accuracy"])
@@ -108,19 +108,19 @@ def run_demo(folder: Path, *, epochs: int, seed: int) -> None:
             callbacks=[CSVLogger(folder / "history.csv")],
             seed=seed,
         )
-    with step("Evaluate on the held-out digits"):
+    with step("evaluation", "Evaluate on the held-out digits"):
         scores = model.predict(x_test)
         result = evaluate_classification(scores, y_test, labels=LABELS)
         console.print(
             f"  accuracy {result.accuracy:.2%}  (95 %: {result.interval.low:.2%} to {result.interval.high:.2%})"
         )
-    with step("Package, and prove the exported graph equal"):
+    with step("export", "Package, and prove the exported graph equal"):
         metrics = {"held_out_accuracy": result.accuracy}
         bundle = export(model, folder / "digits.lepton", labels=LABELS, metrics=metrics, overwrite=True)
         parity = bundle.manifest.graphs["fp32"].parity
         assert parity is not None
         console.print(f"  largest difference {parity.max_difference:.1e} at batch sizes {parity.batch_sizes}")
-    with step("Serve it from another process, and ask with NVIDIA's client"), serving(bundle.path) as url:
+    with step("serving", "Serve it from another process, and ask with NVIDIA's client"), serving(bundle.path) as url:
         served, latencies, throughput = ask(url, x_test)
         worst = float(np.abs(served - scores).max())
         if worst > TOLERANCE:
@@ -142,7 +142,11 @@ def run_demo(folder: Path, *, epochs: int, seed: int) -> None:
             calibration_section(result),
             per_class_section(result),
             model_section(summarize(model, width=88)),
-            latency_section(latencies / 1e3, throughput=throughput, lead="One image at a time, over HTTP."),
+            latency_section(
+                latencies / 1e3,
+                throughput=throughput,
+                lead="Over HTTP: latency of one image at a time, throughput in batches of 50.",
+            ),
             timings_section(timings),
             machine_section(this_machine()),
         ),

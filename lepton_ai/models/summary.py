@@ -38,12 +38,13 @@ def summarize(model: Network, width: int = 100) -> str:
     table = Table(
         title=f"{type(model).__name__} {model.name!r}", box=box.SIMPLE_HEAD, title_justify="left", expand=False
     )
-    for heading in ("layer", "output shape", "parameters", "multiply-adds", "output"):
-        table.add_column(heading, justify="left" if heading in ("layer", "output shape") else "right", overflow="fold")
+    for heading in ("layer", "kind", "output shape", "parameters", "multiply-adds", "output"):
+        table.add_column(heading, justify="left" if heading in ("layer", "kind", "output shape") else "right")
     for row in rows:
         frozen = "" if row.trainable == row.parameters else " frozen"
         table.add_row(
-            f"{row.name} ({row.kind})",
+            row.name,
+            row.kind,
             row.shape,
             f"{row.parameters:,}{frozen}",
             f"{row.multiply_adds:,}" if row.multiply_adds else "",
