@@ -237,7 +237,7 @@ class Trainer(Network):
         outputs, targets = self._first_outputs(loader)
         if outputs is None:
             return
-        objective.bind(outputs, self.output_names())
+        objective.bind(outputs, self.output_names(), targets)
         whole = loader.source.y_all if isinstance(loader.source, Indexed) else None
         objective.check(targets if whole is None else whole, outputs)
 

@@ -46,8 +46,8 @@ class Objective:
             if each is not None:
                 get_loss(each)  # an unknown name is better found at compile than at fit
 
-    def bind(self, outputs: Any, names: list[str] | None = None) -> None:
-        """Resolve losses and metrics for outputs shaped like these (a sample batch)."""
+    def bind(self, outputs: Any, names: list[str] | None = None, y: Any = None) -> None:
+        """Resolve losses and metrics for outputs and targets shaped like these (a sample batch)."""
         if isinstance(outputs, dict):
             tensors, names = list(outputs.values()), list(outputs)
         else:
@@ -56,12 +56,19 @@ class Objective:
         losses = self._per_output(self.loss, names, "loss", shared=True)
         metrics = self._per_output(self.metrics, names, "metrics", shared=len(names) == 1)
         shares = self._per_output(self.loss_weights, names, "loss_weights", shared=False)
-        self.heads = []
-        for name, tensor, loss, wanted, share in zip(names, tensors, losses, metrics, shares, strict=True):
-            resolved = None if loss is None else get_loss(loss)
+        self.heads = [
+            Head(
+                name, tuple(tensor.shape), None if loss is None else get_loss(loss), 1.0 if share is None else share, []
+            )
+            for name, tensor, loss, share in zip(names, tensors, losses, shares, strict=True)
+        ]
+        targets = [None] * len(names) if y is None else self._tensors(y, "y")
+        for head, wanted, target in zip(self.heads, metrics, targets, strict=True):
             listed = [] if wanted is None else wanted if isinstance(wanted, list | tuple) else [wanted]
-            own = [_named(get_metric(each, loss=resolved, output_shape=tuple(tensor.shape)), each) for each in listed]
-            self.heads.append(Head(name, tuple(tensor.shape), resolved, 1.0 if share is None else float(share), own))
+            shape = None if target is None else tuple(target.shape)
+            for each in listed:
+                metric = get_metric(each, loss=head.loss, output_shape=head.shape, target_shape=shape)
+                head.metrics.append(_named(metric, each))
 
     def check(self, y: Any, outputs: Any) -> None:
         """Refuse targets that do not fit their output and loss.
