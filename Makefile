@@ -24,7 +24,7 @@ bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
 
 faults: $(VENV)/.dev
-	$(BIN)/python -m pytest tests/faults --override-ini testpaths=tests/faults
+	$(BIN)/python -m pytest -m faults
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m pytest tests/test_docs.py

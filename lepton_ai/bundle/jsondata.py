@@ -85,11 +85,11 @@ def parse_data(text: bytes | memoryview, dtype: str, shape: Sequence[int], *, at
 def _parse(text: bytes | memoryview, dtype: str, depth: int, at: str) -> Any:
     try:
         return _DECODERS[dtype][depth - 1].decode(text)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         pass
     try:
         return (_WITH_GAPS.get(dtype) or _DECODERS[dtype])[depth - 1].decode(text)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         hint = "JSON has no NaN: write null, or send the tensor in binary." if b"NaN" in bytes(text) else ""
         raise RequestError(str(error), at=at, fix=hint) from error
 

@@ -97,7 +97,7 @@ def create(path: str | Path, *, overwrite: bool = False) -> Iterator[Draft]:
         ...     list(draft.finish(manifest).files)
         ['card.md']
     """
-    path = Path(path)
+    path = Path(path).resolve()  # a link keeps pointing there
     if overwrite and path.exists() and not (path / MANIFEST).is_file() and not _is_empty_folder(path):
         raise StorageError(
             "is there and is not a bundle, so it will not be overwritten", at=str(path), fix="Choose another path."
@@ -115,7 +115,7 @@ def amend(path: str | Path) -> Iterator[Draft]:
     Raises: BundleError if it is not an intact bundle; otherwise as `create`.
     """
     bundle = Bundle.open(path)
-    with _draft(bundle.path, True) as draft:
+    with _draft(bundle.path.resolve(), True) as draft:
         for name in bundle.manifest.files:
             target = draft.folder / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -98,7 +98,7 @@ def run_demo(folder: Path, *, epochs: int, seed: int) -> None:
     with step("training", "Train"):
         set_seed(seed)
         model = build_model()
-        model.compile(Adam(OneCycle(0.004)), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        model.compile(Adam(OneCycle(0.002)), "sparse_categorical_crossentropy", metrics=["accuracy"])
         history = model.fit(
             x_train,
             y_train,

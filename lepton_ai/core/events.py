@@ -1,5 +1,6 @@
 """Events: small facts that one room states and another may listen to; neither knows the other."""
 
+import contextlib
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -35,5 +36,6 @@ class Channel(Generic[E]):
             try:
                 listener(event)
             except Exception as error:
-                self._listeners.remove(listener)
+                with contextlib.suppress(ValueError):  # another thread's event dropped it already
+                    self._listeners.remove(listener)
                 self.dropped.append(error)

@@ -35,7 +35,7 @@ def unknown_name(kind: str, name: object, known: list[str], *, at: str = "") -> 
     """The error for a name that is not in `known`, with the nearest one in it."""
     near = difflib.get_close_matches(str(name).lower(), {k.lower(): k for k in known}, n=1, cutoff=0.5)
     match = next((k for k in known if near and k.lower() == near[0]), None)
-    fix = f"Did you mean {match!r}?" if match else f"Known: {', '.join(sorted(known))}."
+    fix = f"Did you mean {match!r}?" if match else f"Known: {', '.join(sorted(known)) or 'none'}."
     return UnknownNameError(f"unknown {kind} {name!r}", at=at, fix=fix)
 
 
@@ -60,7 +60,7 @@ class Registry(Generic[T]):
             held = self._items.get(each)
             if held is not None and held is not item and not replace:
                 raise ConfigError(f"{self.kind} {each!r} is already registered as {held!r}", fix="Choose another name.")
-            self._items[each] = item
+        self._items |= dict.fromkeys((name, *aliases), item)
 
     def get(self, name: str) -> T:
         """The item called `name`.

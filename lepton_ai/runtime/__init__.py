@@ -4,7 +4,7 @@ from lepton_ai.runtime.base import Runtime
 from lepton_ai.runtime.feed import check_feed
 from lepton_ai.runtime.onnx import OnnxRuntime
 from lepton_ai.runtime.opening import RUNTIMES, choose_variant, open_model
-from lepton_ai.runtime.replay import GOLDEN_TOLERANCE, replay_golden
+from lepton_ai.runtime.replay import GOLDEN_TOLERANCE, replay_golden, warm_up
 
 __all__ = [
     "GOLDEN_TOLERANCE",
@@ -15,4 +15,5 @@ __all__ = [
     "choose_variant",
     "open_model",
     "replay_golden",
+    "warm_up",
 ]

@@ -1,9 +1,11 @@
 """Golden pairs replayed: does this runtime, on this machine, still answer what was promised?"""
 
+import contextlib
+
 import numpy as np
 
-from lepton_ai.bundle import Array, Bundle, decode_request, decode_response
-from lepton_ai.core import BundleError
+from lepton_ai.bundle import Array, Bundle, decode_request, decode_response, numpy_dtype
+from lepton_ai.core import BundleError, DataError
 from lepton_ai.runtime.base import Runtime
 
 GOLDEN_TOLERANCE = 1e-4
@@ -36,6 +38,19 @@ def replay_golden(bundle: Bundle, runtime: Runtime, *, tolerance: float = GOLDEN
                 )
             largest = max(largest, difference)
     return largest
+
+
+def warm_up(runtime: Runtime) -> None:
+    """Run once, on one row of zeros and empty strings, so that the first user does not wait for what is made lazily.
+
+    Inputs that mean nothing to the model are not a fault of it: DataError is passed over.
+    """
+    feed = {}
+    for spec in runtime.signature.inputs:
+        shape = [1 if size == -1 else size for size in spec.shape]
+        feed[spec.name] = np.full(shape, "" if spec.dtype == "BYTES" else 0, numpy_dtype(spec.dtype))
+    with contextlib.suppress(DataError):
+        runtime.run(feed)
 
 
 def _kind(array: Array | None) -> str:

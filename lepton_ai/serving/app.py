@@ -63,6 +63,7 @@ class App:
         self.ready = True
         self.finished = Channel[RequestFinished]()
         self._config = config or ServerConfig()
+        self._pending = 0
         self._routes = self._make_routes()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -96,8 +97,10 @@ class App:
     async def _infer(self, model: ServedModel, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         reply: Reply | None = None
+        reserved = 0
         try:
             head = read_head(scope["headers"])
+            reserved = self._reserve(head.length)
             content = await read_body(receive, head.length, self._config.max_body, self._config.body_seconds)
             request = parse_request(content, head.json_length, signature=model.signature)
             reply = await model.answer(request, gone=functools.partial(is_gone, receive))
@@ -109,6 +112,8 @@ class App:
         else:
             status = 200
             await _send(send, status, *reply.body)
+        finally:
+            self._pending -= reserved
         self.finished.emit(
             RequestFinished(
                 model=model.name,
@@ -120,6 +125,14 @@ class App:
                 rows=reply.rows if reply else 0,
             )
         )
+
+    def _reserve(self, length: int | None) -> int:
+        """Room for a body, before a byte of it is read; one of unknown length might be as long as any."""
+        size = min(self._config.max_body if length is None else length, self._config.max_body)
+        if self._pending + size > self._config.max_pending:
+            raise UnavailableError("too many bytes of requests wait already", fix="Try again in a moment.")
+        self._pending += size
+        return size
 
     def _make_routes(self) -> dict[str, _Route]:
         """Every path there is, so that finding one costs one look; nothing of a path is ever interpreted."""

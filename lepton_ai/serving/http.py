@@ -9,30 +9,30 @@ MAX_HEAD = 64 * 1024
 
 
 class JsonHttpProtocol(HttpToolsProtocol):
-    """Refuses a head (request line and headers) that is not complete after 64 KiB; answers broken HTTP in JSON."""
+    """Refuses a head (request line and headers) that does not end within 64 KiB; answers broken HTTP in JSON."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._head_bytes = 0
-        self._in_head = True
+        self._head_bytes: int | None = None  # None outside of a head
 
     def data_received(self, data: bytes) -> None:
-        """Bytes came."""
+        """Bytes came. Those in which a head begins are not counted: what is before it is another request's body."""
+        before = self._head_bytes
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
+        if before is not None and self._head_bytes is not None and not self.transport.is_closing():
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD:
                 self._refuse(431, f"the request's headers are larger than {MAX_HEAD} bytes")
 
+    def on_message_begin(self) -> None:
+        """A head begins."""
+        self._head_bytes = 0
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """The head is over."""
-        self._in_head = False
+        self._head_bytes = None
         super().on_headers_complete()
-
-    def on_message_complete(self) -> None:
-        """The next head may begin."""
-        self._in_head, self._head_bytes = True, 0
-        super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
         """What came is not HTTP."""

@@ -12,6 +12,7 @@ from lepton_ai.runtime import (
     choose_variant,
     open_model,
     replay_golden,
+    warm_up,
 )
 from lepton_ai.serving.batcher import Batcher
 from lepton_ai.serving.config import ServerConfig
@@ -61,7 +62,7 @@ class ServedModel:
     def load(
         cls, bundle: Bundle, *, name: str | None = None, variant: str | None = None, config: ServerConfig | None = None
     ) -> "ServedModel":
-        """Load a verified bundle's graph and replay its golden pairs, which also warms it up.
+        """Load a verified bundle's graph, warm it up and replay its golden pairs.
 
         Raises: BundleError if it has no graph, or answers otherwise than its golden pairs say.
         """
@@ -69,6 +70,7 @@ class ServedModel:
         graph = bundle.manifest.graphs[choose_variant(bundle, variant)]
         runtime = open_model(bundle, variant, threads=config.threads, spinning=False)
         tolerance = graph.parity.tolerance if graph.parity else GOLDEN_TOLERANCE
+        warm_up(runtime)
         replay_golden(bundle, runtime, tolerance=tolerance)
         return cls(
             runtime,

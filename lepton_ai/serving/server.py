@@ -139,7 +139,7 @@ class _Uvicorn(uvicorn.Server):
                 log_level="error",
                 access_log=False,
                 server_header=False,
-                timeout_graceful_shutdown=int(config.stop_seconds),
+                timeout_graceful_shutdown=config.stop_seconds,
             )
         )
         self.on_started: Callable[[], object] = lambda: None

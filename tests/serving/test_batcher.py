@@ -1,0 +1,346 @@
+"""The batcher: its rule, its isolation, and that nothing is ever lost, doubled or swapped."""
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import Executor, Future
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lepton_ai.bundle import Array, Signature
+from lepton_ai.core import DataError, UnavailableError
+from lepton_ai.serving import Answer, Batcher, BatchRan, DisconnectedError
+from tests.contracts.bundles import signature, spec
+
+POISON = -1.0
+FREE = signature((spec("x", shape=(-1, -1)),), (spec("y", shape=(-1, -1)),))
+FIXED = signature((spec("x", shape=(1, -1)),), (spec("y", shape=(1, -1)),))
+
+
+class FakeRuntime:
+    """Doubles its rows; cannot compute POISON; remembers what it was given."""
+
+    def __init__(self, sign: Signature = FREE, *, loses_rows: bool = False) -> None:
+        self.signature = sign
+        self.loses_rows = loses_rows
+        self.runs: list[list[float]] = []
+        self.closed = False
+        self.meanwhile: Callable[[], object] = lambda: None
+
+    def run(self, feed: Mapping[str, Array]) -> dict[str, Array]:
+        x = feed["x"]
+        self.meanwhile()
+        self.runs.append(x[:, 0].tolist())
+        if (x == POISON).any():
+            raise DataError("poison")
+        return {"y": x[:1] * 2 if self.loses_rows else x * 2}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class StepExecutor(Executor):
+    """Runs nothing until it is told to."""
+
+    def __init__(self) -> None:
+        self.jobs: list[Callable[[], None]] = []
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        self.jobs.append(lambda: future.set_result(fn(*args, **kwargs)))
+        return future
+
+    def step(self) -> bool:
+        if self.jobs:
+            self.jobs.pop(0)()
+            return True
+        return False
+
+
+async def turn(times: int = 3) -> None:
+    for _ in range(times):
+        await asyncio.sleep(0)
+
+
+async def drain(executor: StepExecutor) -> None:
+    await turn()
+    while executor.step():
+        await turn()
+
+
+def rows(*values: float, width: int = 1) -> dict[str, Array]:
+    return {"x": np.repeat(np.array(values, "float32")[:, None], width, axis=1)}
+
+
+Tasks = list[asyncio.Task[Answer]]
+
+
+class Bench:
+    """A batcher over a fake runtime, driven step by step."""
+
+    def __init__(
+        self, sign: Signature = FREE, *, loses_rows: bool = False, max_batch: int = 64, max_queue: int = 1024
+    ) -> None:
+        self.runtime = FakeRuntime(sign, loses_rows=loses_rows)
+        self.executor = StepExecutor()
+        self.batcher = Batcher(self.runtime, executor=self.executor, max_batch=max_batch, max_queue=max_queue)
+        self.events: list[BatchRan] = []
+        self.batcher.batches.subscribe(self.events.append)
+
+    def send(self, *values: float, width: int = 1, gone: Callable[[], bool] | None = None) -> asyncio.Task[Answer]:
+        return asyncio.ensure_future(self.batcher.infer(rows(*values, width=width), gone=gone))
+
+
+def play(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(scenario())
+
+
+def values(task: asyncio.Task[Answer]) -> list[float]:
+    found: list[float] = task.result().outputs["y"][:, 0].tolist()
+    return found
+
+
+def test_a_lone_request_goes_at_once_and_the_rest_goes_together() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        first = bench.send(1)
+        await turn()
+        assert len(bench.executor.jobs) == 1, "nothing else was waited for"
+        others = [bench.send(2), bench.send(3, 4), bench.send(5)]
+        await drain(bench.executor)
+        assert bench.runtime.runs == [[1], [2, 3, 4, 5]]
+        assert [values(task) for task in (first, *others)] == [[2], [4], [6, 8], [10]]
+        assert [(event.requests, event.rows, event.failed) for event in bench.events] == [(1, 1, 0), (3, 4, 0)]
+        assert bench.events[1].inputs["x"].shape == (4, 1) and bench.events[1].outputs["y"].shape == (4, 1)
+
+    play(scenario)
+
+
+def test_what_arrives_in_one_turn_of_the_loop_goes_together() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        tasks = [bench.send(value) for value in (1, 2, 3)]
+        await drain(bench.executor)
+        assert bench.runtime.runs == [[1, 2, 3]] and [values(task) for task in tasks] == [[2], [4], [6]]
+
+    play(scenario)
+
+
+def test_max_batch_counts_rows_and_never_splits_a_request() -> None:
+    async def scenario() -> None:
+        bench = Bench(max_batch=4)
+        tasks = [bench.send(1, 1, 1), bench.send(2, 2), bench.send(3), bench.send(*[4.0] * 9), bench.send(5)]
+        await drain(bench.executor)
+        assert [len(run) for run in bench.runtime.runs] == [4, 3, 9]
+        assert bench.runtime.runs[0] == [1, 1, 1, 3] and bench.runtime.runs[1] == [2, 2, 5]
+        assert [len(values(task)) for task in tasks] == [3, 2, 1, 9, 1]
+
+    play(scenario)
+
+
+def test_other_shapes_wait_for_their_own_batch() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        tasks = [bench.send(1, width=1), bench.send(2, width=2), bench.send(3, width=1), bench.send(4, width=2)]
+        await drain(bench.executor)
+        assert bench.runtime.runs == [[1, 3], [2, 4]]
+        assert tasks[3].result().outputs["y"].tolist() == [[8, 8]]
+
+    play(scenario)
+
+
+def test_a_fixed_batch_size_is_never_merged() -> None:
+    async def scenario() -> None:
+        bench = Bench(FIXED)
+        tasks = [bench.send(value) for value in (1, 2)]
+        await drain(bench.executor)
+        assert bench.runtime.runs == [[1], [2]] and [values(task) for task in tasks] == [[2], [4]]
+
+    play(scenario)
+
+
+def test_a_bad_request_fails_alone() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        tasks = [bench.send(1), bench.send(POISON), bench.send(3)]
+        await drain(bench.executor)
+        assert bench.runtime.runs == [[1, POISON, 3], [1], [POISON], [3]]
+        assert values(tasks[0]) == [2] and values(tasks[2]) == [6]
+        with pytest.raises(DataError, match="poison"):
+            tasks[1].result()
+        assert bench.events[0].failed == 1 and not bench.events[0].inputs
+
+    play(scenario)
+
+
+def test_a_model_that_loses_rows_is_never_believed_in_a_batch() -> None:
+    async def scenario() -> None:
+        bench = Bench(loses_rows=True)
+        tasks = [bench.send(1), bench.send(2)]
+        await drain(bench.executor)
+        assert bench.runtime.runs == [[1, 2], [1], [2]] and [values(task) for task in tasks] == [[2], [4]]
+
+    play(scenario)
+
+
+def test_cancelled_and_gone_requests_cost_nothing() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        first = bench.send(1)
+        await turn()
+        cancelled, gone, kept = bench.send(2), bench.send(3, gone=lambda: True), bench.send(4, gone=lambda: False)
+        await turn()
+        cancelled.cancel()
+        await drain(bench.executor)
+        assert bench.runtime.runs == [[1], [4]] and values(first) == [2] and values(kept) == [8]
+        assert cancelled.cancelled()
+        with pytest.raises(DisconnectedError):
+            gone.result()
+
+    play(scenario)
+
+
+def test_cancelling_while_computing_harms_nobody() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        tasks = [bench.send(1), bench.send(2)]
+        await turn()
+        tasks[0].cancel()
+        await drain(bench.executor)
+        assert tasks[0].cancelled() and values(tasks[1]) == [4]
+
+    play(scenario)
+
+
+def test_cancelling_while_a_failed_batch_is_retried_spares_the_rest() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        tasks = [bench.send(POISON), bench.send(2), bench.send(3)]
+        bench.runtime.meanwhile = tasks[1].cancel
+        await drain(bench.executor)
+        assert bench.runtime.runs == [[POISON, 2, 3], [POISON], [3]] and tasks[1].cancelled()
+        assert values(tasks[2]) == [6]
+
+    play(scenario)
+
+
+def test_the_queue_is_bounded_and_the_dead_make_room() -> None:
+    async def scenario() -> None:
+        bench = Bench(max_queue=2)
+        running = bench.send(1)
+        await turn()
+        waiting = [bench.send(2), bench.send(3)]
+        await turn()
+        refused = bench.send(4)
+        await turn()
+        with pytest.raises(UnavailableError, match="2 requests wait already. Try again in a moment."):
+            refused.result()
+        waiting[0].cancel()
+        await turn()
+        late = bench.send(5)
+        await drain(bench.executor)
+        assert [values(task) for task in (running, waiting[1], late)] == [[2], [6], [10]]
+
+    play(scenario)
+
+
+def test_close_finishes_what_waits_and_refuses_what_comes() -> None:
+    async def scenario() -> None:
+        bench = Bench(max_batch=1)
+        tasks = [bench.send(1), bench.send(2)]
+        await turn()
+        closing = asyncio.ensure_future(bench.batcher.close())
+        await turn()
+        with pytest.raises(UnavailableError, match="the server is stopping"):
+            await bench.send(3)
+        assert not closing.done()
+        await drain(bench.executor)
+        await closing
+        assert bench.runtime.closed and [values(task) for task in tasks] == [[2], [4]]
+
+    play(scenario)
+
+
+def test_close_without_work_is_immediate() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        await asyncio.wait_for(bench.batcher.close(), 5)
+        assert bench.runtime.closed
+
+    play(scenario)
+
+
+def test_a_thread_of_its_own() -> None:
+    async def scenario() -> None:
+        batcher = Batcher(FakeRuntime())
+        answers = await asyncio.gather(*(batcher.infer(rows(value)) for value in range(100)))
+        assert [answer.outputs["y"].item() for answer in answers] == [2 * value for value in range(100)]
+        await batcher.close()
+
+    play(scenario)
+
+
+SEND = st.tuples(st.just("send"), st.integers(1, 3), st.sampled_from([1, 2]), st.integers(0, 9))
+OPERATIONS = st.lists(
+    st.one_of(
+        SEND,
+        st.tuples(st.just("cancel"), st.integers(0, 30)),
+        st.tuples(st.just("leave"), st.integers(0, 30)),
+        st.just(("step",)),
+        st.just(("turn",)),
+    ),
+    max_size=40,
+)
+
+
+@given(operations=OPERATIONS, max_batch=st.integers(1, 6), sign=st.sampled_from([FREE, FIXED]))
+@settings(max_examples=100, deadline=None)
+def test_never_lost_never_doubled_never_swapped(
+    operations: list[tuple[Any, ...]], max_batch: int, sign: Signature
+) -> None:
+    async def scenario() -> None:
+        bench = Bench(sign, max_batch=max_batch)
+        tasks: Tasks = []
+        sent: list[tuple[list[float], int, bool]] = []
+        left: set[int] = set()
+        cancelled: set[int] = set()
+        for operation in operations:
+            match operation:
+                case ("send", count, width, luck):
+                    number, poisoned = len(tasks), luck == 0
+                    own = [number * 10.0 + row for row in range(count if sign is FREE else 1)]
+                    own = [POISON] * len(own) if poisoned else own
+                    tasks.append(bench.send(*own, width=width, gone=functools.partial(left.__contains__, number)))
+                    sent.append((own, width, poisoned))
+                case ("cancel", which) if which < len(tasks):
+                    if tasks[which].cancel():
+                        cancelled.add(which)
+                case ("leave", which):
+                    left.add(which)
+                case ("step",):
+                    bench.executor.step()
+                    await turn()
+                case ("turn",):
+                    await turn()
+        await drain(bench.executor)
+        assert bench.batcher.waiting == 0
+        for number, (task, (own, width, poisoned)) in enumerate(zip(tasks, sent, strict=True)):
+            assert task.done(), "a request was lost"
+            if task.cancelled():
+                assert number in cancelled
+            elif isinstance(task.exception(), DisconnectedError):
+                assert number in left
+            elif poisoned:
+                assert isinstance(task.exception(), DataError)
+            else:
+                assert task.result().outputs["y"].tolist() == [[2 * value] * width for value in own]
+        computed = [value for run in bench.runtime.runs if POISON not in run for value in run]
+        assert len(computed) == len(set(computed)), "a row was computed twice"
+        assert all(len(run) <= max(max_batch, 3) for run in bench.runtime.runs)
+        await bench.batcher.close()
+
+    play(scenario)
