@@ -109,7 +109,8 @@ class Layer(Configured, nn.Module):
         for module in self.modules():
             if isinstance(module, Layer):
                 for name, regularizer in module._regularizers.items():
-                    yield regularizer(getattr(module, name))
+                    if getattr(module, name).requires_grad:  # as in Keras, frozen weights cost nothing
+                        yield regularizer(getattr(module, name))
 
     @property
     def trainable(self) -> bool:
@@ -184,7 +185,7 @@ class Layer(Configured, nn.Module):
             self.ensure_built(shapes_of(args))
         try:
             return self.call(*args, **kwargs)
-        except RuntimeError as error:
+        except (RuntimeError, IndexError) as error:
             self._explain(args, error)
             raise
 
@@ -224,7 +225,7 @@ class Layer(Configured, nn.Module):
                         f"it was built for {show(self.input_shape)}",
                     )
 
-    def _explain(self, args: tuple[Any, ...], error: RuntimeError) -> None:
+    def _explain(self, args: tuple[Any, ...], error: Exception) -> None:
         """Turn torch's complaint about shapes into ours, if the shape is what is wrong."""
         try:
             self.check_shape(shapes_of(args))
@@ -232,6 +233,8 @@ class Layer(Configured, nn.Module):
                 self.compute_output_shape(shapes_of(args))
         except ShapeError as clearer:
             raise clearer from error
+        except Exception:  # the search for a clearer reason must not hide the one there is
+            return
 
     def _call_symbolic(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         input_shape = shapes_of(args)

@@ -116,6 +116,7 @@ class RecurrentLayer(KernelLayer, abc.ABC):
     def call(
         self, x: Tensor, *, mask: Tensor | None = None, initial_state: Tensor | Sequence[Tensor] | None = None
     ) -> Any:
+        self.check_shape(tuple(x.shape))  # oneDNN's kernel would read on beyond a width that does not fit
         x = as_float(x, self.weight)
         lengths = None if mask is None else self._lengths(x, mask)
         if self.training and self.dropout:
@@ -130,7 +131,7 @@ class RecurrentLayer(KernelLayer, abc.ABC):
         else:
             steps = torch.arange(x.shape[1], device=x.device)
             outputs, states = self.run(x, states, steps >= lengths[:, None])
-            index = (steps - (x.shape[1] - lengths[:, None])) if self.go_backwards else steps.expand(len(x), -1)
+            index = (steps - (x.shape[1] - lengths[:, None])) if self.go_backwards else steps.expand(x.shape[0], -1)
             if not self.return_sequences:
                 index = lengths[:, None] - 1
             output = _at(outputs, index, lengths)

@@ -64,3 +64,10 @@ def test_the_step_is_known_inside_its_block_only() -> None:
         assert rng.current_step() is context
     assert rng.current_step() is None
     assert context.key("dropout") != rng.StepContext(seed=1, epoch=3, positions=None).key("dropout")
+
+
+def test_a_layer_that_draws_again_in_a_step_gets_the_next_number() -> None:
+    context = rng.StepContext(seed=1, epoch=2, positions=torch.arange(3))
+    assert [context.next_call("a"), context.next_call("b"), context.next_call("a")] == [0, 0, 1]
+    again = rng.StepContext(seed=1, epoch=2, positions=context.positions)
+    assert again.next_call("a") == 0

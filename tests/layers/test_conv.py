@@ -1,0 +1,59 @@
+import pytest
+import torch
+
+from lepton_ai import layers
+from lepton_ai.core import ConfigError, ShapeError
+from lepton_ai.layers import Layer
+from tests.contracts.layer import Inputs, LayerContract, noise
+
+
+class TestConv2D(LayerContract):
+    def make(self) -> Layer:
+        return layers.Conv2D(4, (3, 2), strides=2, padding="same", groups=2, activation="relu", use_bias=False)
+
+    def example(self) -> Inputs:
+        return (noise(7, 5, 6, 2),)
+
+
+class TestConv2DDilated(LayerContract):
+    def make(self) -> Layer:
+        return layers.Conv2D(4, 2, dilation_rate=2)
+
+    def example(self) -> Inputs:
+        return (noise(7, 5, 6, 2),)
+
+
+def test_images_stay_channels_last_in_memory() -> None:
+    assert layers.Conv2D(4, 3)(noise(2, 8, 8, 3)).is_contiguous()
+
+
+def test_impossible_settings() -> None:
+    with pytest.raises(ConfigError, match=r"Conv2D: got \(\(2, 2\), \(2, 2\)\), expected strides or dilation above 1"):
+        layers.Conv2D(4, 3, strides=2, dilation_rate=2)
+    with pytest.raises(ConfigError, match=r"Conv2D\.filters: got 4, expected a multiple of groups=3"):
+        layers.Conv2D(4, 3, groups=3)
+    with pytest.raises(ConfigError, match=r"Conv2D\.kernel_size: got \(3, 3, 3\), expected an int or 2 of them"):
+        layers.Conv2D(4, (3, 3, 3))  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"Conv2D\.data_format"):
+        layers.Conv2D(4, 3, data_format="channels_first")
+
+
+def test_images_that_do_not_fit() -> None:
+    layer = layers.Conv2D(4, 3, groups=2, name="see")
+    with pytest.raises(
+        ShapeError, match=r"Conv2D 'see': got an input of shape \(1, 8, 8, 3\), expected a number of channels"
+    ):
+        layer(noise(1, 8, 8, 3))
+    with pytest.raises(
+        ShapeError, match=r"'see': got an input of shape \(1, 2, 8, 2\), smaller than the kernel \(3, 3\)"
+    ):
+        layer(noise(1, 2, 8, 2))
+    layer(noise(1, 8, 8, 2))
+    with pytest.raises(ShapeError, match="smaller than the kernel"):
+        layer(noise(1, 2, 8, 2))
+
+
+def test_free_sizes() -> None:
+    assert layers.Conv2D(4, 3).compute_output_shape((None, None, 8, 3)) == (None, None, 6, 4)
+    x = torch.randint(0, 255, (1, 4, 4, 1), dtype=torch.uint8)
+    assert layers.Conv2D(4, 3)(x).shape == (1, 2, 2, 4)
