@@ -1,5 +1,6 @@
 """What every room may use: errors, names, whole files, events, and the facts about this machine."""
 
+from lepton_ai.core.configured import constructor_arguments, constructor_values
 from lepton_ai.core.errors import (
     BundleError,
     ConfigError,
@@ -43,6 +44,8 @@ __all__ = [
     "UsageError",
     "WorkerError",
     "atomic_directory",
+    "constructor_arguments",
+    "constructor_values",
     "load_extra",
     "sha256",
     "snake_case",

@@ -3,11 +3,9 @@
 Every constructor argument is kept as the attribute of the same name; that is the whole convention.
 """
 
-import inspect
-from collections.abc import Iterator
-from typing import Any, Self, get_args
+from typing import Any, Self
 
-from lepton_ai.core import ConfigError, Registry
+from lepton_ai.core import ConfigError, Registry, constructor_values
 
 registry: Registry[type["Configured"]] = Registry("class")
 
@@ -24,29 +22,12 @@ class Configured:
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, as JSON can hold them."""
-        config: dict[str, Any] = {}
-        for name in _arguments(type(self)):
-            if not hasattr(self, name):
-                raise ConfigError(
-                    f"{type(self).__name__} does not keep its argument {name!r}",
-                    fix=f"Write self.{name} = {name} in __init__, or override get_config.",
-                )
-            config[name] = serialize(getattr(self, name))
-        return config
+        return {name: serialize(value) for name, value in constructor_values(self).items()}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         """The object that `get_config` described."""
         return cls(**{key: deserialize(value) for key, value in config.items()})
-
-
-def _arguments(cls: type) -> Iterator[str]:
-    """The names that a constructor takes, those of a typed `**options: Unpack[SomeOptions]` included."""
-    for parameter in list(inspect.signature(cls.__init__).parameters.values())[1:]:  # type: ignore[misc]
-        if parameter.kind is parameter.VAR_KEYWORD:
-            yield from (name for options in get_args(parameter.annotation) for name in options.__annotations__)
-        elif parameter.kind is not parameter.VAR_POSITIONAL:
-            yield parameter.name
 
 
 def serialize(value: Any) -> Any:

@@ -4,14 +4,20 @@ Losses, metrics, optimisers and schedules are components: each keeps every const
 the same name, so that `config()` can read them back and any family rebuilds its member from `{"class", "config"}`.
 """
 
-import inspect
 import math
 from collections.abc import Mapping
 from typing import TypeVar
 
 import numpy as np
 
-from lepton_ai.core import ConfigError, Registry, snake_case, unknown_name
+from lepton_ai.core import (
+    ConfigError,
+    Registry,
+    constructor_arguments,
+    constructor_values,
+    snake_case,
+    unknown_name,
+)
 
 
 class Component:
@@ -31,7 +37,7 @@ class Component:
     @classmethod
     def arguments(cls) -> tuple[str, ...]:
         """The names of the constructor's arguments."""
-        return tuple(inspect.signature(cls).parameters)
+        return constructor_arguments(cls)
 
     def config(self) -> dict[str, object]:
         """What rebuilds this: `{"class": name, "config": {argument: value}}`, made of JSON types alone.
@@ -39,13 +45,8 @@ class Component:
         Raises: ConfigError if an argument cannot be stored, such as a function.
         """
         made = type(self).__name__
-        for key in self.arguments():
-            if not hasattr(self, key):
-                raise ConfigError("was not kept", at=f"{made}.{key}", fix=f"Write self.{key} = {key} in __init__.")
-        return {
-            "class": made,
-            "config": {key: _stored(getattr(self, key), f"{made}.{key}") for key in self.arguments()},
-        }
+        values = constructor_values(self)
+        return {"class": made, "config": {key: _stored(value, f"{made}.{key}") for key, value in values.items()}}
 
     def __repr__(self) -> str:
         shown = (f"{key}={getattr(self, key, ...)!r}" for key in self.arguments() if key != "name")

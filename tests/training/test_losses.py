@@ -276,7 +276,7 @@ def test_losses_of_ones_own_keep_the_rules() -> None:
 
     loss = get_loss(Forgetful)
     assert loss.name == "forgetful"
-    with pytest.raises(ConfigError, match=r"Forgetful.power: was not kept. Write self.power = power in __init__"):
+    with pytest.raises(ConfigError, match=r"Forgetful does not keep its argument 'power'. Write self.power = power"):
         loss.config()
 
 
