@@ -1,5 +1,7 @@
 """`lepton demo`: a model's life from raw data to a server that answers, on real data, in about a minute."""
 
+import os
+import shutil
 import subprocess
 import sys
 import time
@@ -201,6 +203,16 @@ def ask(url: str, images: Images) -> tuple[Images, Images, float]:
     return np.concatenate(answers), np.array(latencies), throughput
 
 
+def command() -> str:
+    """How this shell calls `lepton`: by its name where that is found, else by its place."""
+    called = Path(sys.argv[0])
+    if called.stem != "lepton":
+        return "python -m lepton_ai"
+    found = shutil.which("lepton")
+    same = found is not None and Path(found).resolve() == called.resolve()
+    return "lepton" if same else os.path.relpath(called)
+
+
 def _say_where(console: Console, folder: Path, bundle: Bundle, images: Images, seconds: float) -> None:
     sample = folder / "digit.png"
     try:
@@ -214,6 +226,7 @@ def _say_where(console: Console, folder: Path, bundle: Bundle, images: Images, s
     console.print("  digits.lepton/  the bundle: model, graph, golden pairs, data profile, card", soft_wrap=True)
     console.print("  history.csv     loss and accuracy of every epoch", soft_wrap=True)
     console.print("\nNext:")
-    console.print(f"  lepton inspect {bundle.path}")
-    console.print(f"  lepton predict {bundle.path} {sample}")
-    console.print(f"  lepton serve {bundle.path}")
+    lepton = command()
+    console.print(f"  {lepton} inspect {bundle.path}")
+    console.print(f"  {lepton} predict {bundle.path} {sample}")
+    console.print(f"  {lepton} serve {bundle.path}")

@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from lepton_ai import __version__
 from lepton_ai.core import this_machine
 
 PARTS = {
@@ -22,7 +23,7 @@ def examine(*, as_json: bool) -> str:
     """The machine, the devices and the packages, with what to install for those that are missing."""
     machine = this_machine()
     facts: dict[str, Any] = {
-        "lepton": version("lepton-ai"),
+        "lepton": __version__,
         "python": platform.python_version(),
         "processor": machine.processor,
         "cores": machine.cores,
@@ -42,8 +43,8 @@ def examine(*, as_json: bool) -> str:
         lines.append(part)
         lines += [f"  {name:<14} {held or 'not installed'}" for name, held in found.items()]
         extra = part.removesuffix(" (extra)")
-        if extra != part and not all(found.values()):
-            lines.append(f"  install with: pip install 'lepton-ai[{extra}]'")
+        if not all(found.values()):
+            lines.append(f"  install with: pip install '{f'lepton-ai[{extra}]' if extra != part else 'lepton-ai'}'")
     return "\n".join(lines)
 
 

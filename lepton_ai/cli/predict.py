@@ -1,40 +1,62 @@
 """`lepton predict`."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import orjson
 
 from lepton_ai.bundle import Array, Bundle
 from lepton_ai.cli.inputs import read_rows
 from lepton_ai.runtime import open_model
 
+ROWS = 256  # answered at once
+
 
 def predict_files(path: Path, files: list[Path], *, variant: str | None, top: int, as_json: bool) -> str:
-    """Answers for every row of `files`: labels with their probabilities, or the numbers that come out."""
+    """Answers for every row of `files`: labels with their probabilities, or the numbers that come out.
+
+    As JSON, a line for each row.
+    """
     bundle = Bundle.open(path)
-    manifest = bundle.manifest
     runtime = open_model(bundle, variant)
     rows, origins = read_rows(files, runtime.signature, bundle.profile())
-    outputs = runtime.run({runtime.signature.inputs[0].name: rows})
+    name = runtime.signature.inputs[0].name
+    parts = [runtime.run({name: rows[start : start + ROWS]}) for start in range(0, len(rows), ROWS)]
     runtime.close()
-    labels = manifest.labels if manifest.task == "classification" else ()
-    first = outputs[runtime.signature.outputs[0].name]
+    outputs = {each: np.concatenate([part[each] for part in parts]) for each in parts[0]}
+    labels = bundle.manifest.labels if bundle.manifest.task != "regression" else ()
+    answers = [{each: values[index] for each, values in outputs.items()} for index in range(len(rows))]
     if as_json:
-        return "\n".join(
-            orjson.dumps(
-                {"file": origin, **{name: values[index] for name, values in outputs.items()}}
-                | ({"label": labels[int(first[index].argmax())]} if labels and first.ndim == 2 else {}),
-                option=orjson.OPT_SERIALIZE_NUMPY,
-            ).decode()
-            for index, origin in enumerate(origins)
-        )
+        return "\n".join(_json(*pair, labels) for pair in zip(origins, answers, strict=True))
     width = max(map(len, origins))
-    return "\n".join(f"{origin:<{width}}  {_answer(first[index], labels, top)}" for index, origin in enumerate(origins))
+    pairs = zip(origins, answers, strict=True)
+    return "\n".join(f"{origin:<{width}}  {_text(answer, labels, top)}" for origin, answer in pairs)
 
 
-def _answer(values: Array, labels: tuple[str, ...], top: int) -> str:
-    flat = values.reshape(-1)
-    if not labels or len(labels) != len(flat):
-        return "  ".join(f"{value:.6g}" for value in flat)
-    best = flat.argsort()[::-1][:top]
-    return "  ".join(f"{labels[int(index)]} {flat[index]:.1%}" for index in best)
+def _json(origin: str, answer: dict[str, Array], labels: tuple[str, ...]) -> str:
+    first = next(iter(answer.values()))
+    found: dict[str, Any] = {"file": origin, **answer}
+    if _is_named(first, labels):
+        found["label"] = labels[int(first.argmax())]
+    return orjson.dumps(found, option=orjson.OPT_SERIALIZE_NUMPY, default=lambda value: value.tolist()).decode()
+
+
+def _text(answer: dict[str, Array], labels: tuple[str, ...], top: int) -> str:
+    first = next(iter(answer.values()))
+    if len(answer) > 1:
+        return "  ".join(f"{name}: {_numbers(values)}" for name, values in answer.items())
+    if not _is_named(first, labels):
+        return _numbers(first)
+    shares = bool((first >= 0).all()) and abs(float(first.sum()) - 1) < 1e-3
+    best = first.argsort()[::-1][:top]
+    return "  ".join(f"{labels[i]} {first[i]:.1%}" if shares else f"{labels[i]} {first[i]:.6g}" for i in best)
+
+
+def _is_named(values: Array, labels: tuple[str, ...]) -> bool:
+    """Whether the numbers are one for each label."""
+    return bool(labels) and values.shape == (len(labels),) and bool(np.isfinite(values).all())
+
+
+def _numbers(values: Array) -> str:
+    return "  ".join(f"{value:.6g}" if values.dtype.kind == "f" else str(value) for value in values.reshape(-1))

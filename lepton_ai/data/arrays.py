@@ -46,7 +46,9 @@ class Arrays(Indexed):
     def part(self, start: int, stop: int) -> "Arrays":
         """The rows from `start` to before `stop`, sharing this source's memory."""
         parts = [map_tree(lambda tensor: tensor[start:stop], tree) for tree in (self._x, self._y, self._weight)]
-        return Arrays(*parts)
+        part = Arrays(*parts)
+        part.labels, part.names = self.labels, self.names
+        return part
 
     @property
     def x_all(self) -> Any:

@@ -38,10 +38,14 @@ def as_source(x: Any, y: Any = None, sample_weight: Any = None) -> Indexed | Bat
             given = "y" if y is not None else "sample_weight"
             raise UsageError(f"{given} beside a {type(x).__name__}", at="fit", fix=f"Its batches must hold {given}.")
         return own
+    labels: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     if isinstance(x, Table):
         if y is None and x.target is not None:
-            y = x.target_values()
-        x = x.features()
+            y, labels = x.target_values(), x.labels
+        x, names = x.features(), x.feature_names()
+    elif is_frame(x) and x.ndim == 2:
+        names = tuple(map(str, x.columns))
     if x is None:
         raise DataError("no data: x is None", at="x", fix="Give arrays, a data frame, a dataset or a loader.")
     if isinstance(x, str | bytes | Path):
@@ -49,7 +53,9 @@ def as_source(x: Any, y: Any = None, sample_weight: Any = None) -> Indexed | Bat
     several, targets = _several(x), _several(y)
     _check_not_rows("x", several, x, targets)
     _check_not_rows("y", targets, y, several)
-    return Arrays(several, targets, sample_weight)
+    source = Arrays(several, targets, sample_weight)
+    source.labels, source.names = labels, names
+    return source
 
 
 def _brings_own(x: Any) -> Indexed | Batches | None:

@@ -29,10 +29,11 @@ class Indexed(abc.ABC):
     """A source with a length that fetches batches by index.
 
     `fetch` gets int64 indices (B,), in any order, repeated or none at all, and answers `(x, y, weight)` with B rows,
-    the same each time. `labels` names the classes of `y`, where the source knows them.
+    the same each time. `labels` names the classes of `y` and `names` the columns of `x`, where the source knows them.
     """
 
     labels: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
@@ -71,7 +72,7 @@ class Subset(Indexed):
     def __init__(self, source: Indexed, indices: Any) -> None:
         self.source = source
         self.indices = torch.as_tensor(indices, dtype=torch.int64)
-        self.labels = source.labels
+        self.labels, self.names = source.labels, source.names
         if len(self.indices) == 0:
             raise DataError("empty data: no indices", at="Subset", fix="Give at least one row.")
         low, high = int(self.indices.min()), int(self.indices.max())

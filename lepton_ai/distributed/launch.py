@@ -14,12 +14,13 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable
+from multiprocessing.context import ForkProcess
 from pathlib import Path
 
 import torch
 import torch.distributed as dist
 
-from lepton_ai.core import ConfigError, UsageError, WorkerError
+from lepton_ai.core import ConfigError, UsageError, WorkerError, write_atomic
 from lepton_ai.distributed.world import World
 
 
@@ -29,6 +30,8 @@ def launch(work: Callable[[World], None], workers: int, folder: Path, *, timeout
     Args:
         folder: an empty one for the rendezvous and the workers' errors; results are files that `work` leaves.
         timeout: seconds that a worker waits for the others in one exchange.
+
+    Ctrl-C asks the workers to end, by SIGTERM, and waits for them; a second one does not wait.
 
     Raises: WorkerError with the rank and traceback of the first worker that failed; the others are ended.
     """
@@ -50,13 +53,15 @@ def launch(work: Callable[[World], None], workers: int, folder: Path, *, timeout
             warnings.simplefilter("ignore", DeprecationWarning)
             for process in processes:
                 process.start()
-        waiting = {process.sentinel: process for process in processes}
-        while waiting:
-            for sentinel in multiprocessing.connection.wait(list(waiting)):
-                process = waiting.pop(sentinel)  # type: ignore[arg-type]
-                process.join()
-                if process.exitcode:
-                    raise _failure(processes.index(process), process.exitcode, folder)
+        try:
+            _wait(processes, folder)
+        except KeyboardInterrupt:
+            for process in processes:
+                process.terminate()
+            try:
+                _wait(processes, folder)
+            except WorkerError as error:
+                raise KeyboardInterrupt from error  # it was not in a place where it could end well
     finally:
         for process in processes:
             if process.is_alive():
@@ -66,8 +71,19 @@ def launch(work: Callable[[World], None], workers: int, folder: Path, *, timeout
                 process.join()
 
 
+def _wait(processes: list[ForkProcess], folder: Path) -> None:
+    waiting = {process.sentinel: process for process in processes}
+    while waiting:
+        for sentinel in multiprocessing.connection.wait(list(waiting)):
+            process = waiting.pop(sentinel)  # type: ignore[arg-type]
+            process.join()
+            if process.exitcode:
+                raise _failure(processes, processes.index(process), folder)
+
+
 def _work(work: Callable[[World], None], world: World, folder: Path, timeout: float) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle: it ends the workers
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle: it asks the workers to end
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)
     os.environ["GLOO_SOCKET_IFNAME"] = "lo"
     try:
@@ -82,7 +98,7 @@ def _work(work: Callable[[World], None], world: World, folder: Path, timeout: fl
         dist.barrier()
         dist.destroy_process_group()
     except BaseException:
-        (folder / f"error-{world.rank}").write_text(traceback.format_exc())
+        write_atomic(folder / f"error-{world.rank}", traceback.format_exc().encode())
         sys.stdout.flush()
         os._exit(1)
     # Leave without the caller's exit handlers, which belong to the caller alone.
@@ -91,13 +107,15 @@ def _work(work: Callable[[World], None], world: World, folder: Path, timeout: fl
     os._exit(0)
 
 
-def _failure(rank: int, code: int, folder: Path) -> WorkerError:
+def _failure(processes: list[ForkProcess], rank: int, folder: Path) -> WorkerError:
     # The first process seen to end may only have lost its partner: the one that left no "Connection" error is to blame.
     found = sorted(folder.glob("error-*"))
     texts = {int(path.name.rpartition("-")[2]): path.read_text() for path in found}
     for other, text in texts.items():
         if "Connection closed by peer" not in text and "Connection reset by peer" not in text:
             return WorkerError(f"worker {other} failed\n{text.rstrip()}")
-    if code < 0:
-        return WorkerError(f"worker {rank} was ended by signal {signal.Signals(-code).name}")
+    for other, process in enumerate(processes):
+        if process.exitcode is not None and process.exitcode < 0:
+            return WorkerError(f"worker {other} was ended by signal {signal.Signals(-process.exitcode).name}")
+    code = processes[rank].exitcode
     return WorkerError(f"worker {rank} failed with exit code {code}\n{texts.get(rank, '').rstrip()}")

@@ -34,26 +34,29 @@ class World:
         dist.broadcast(tensor, 0)
         return tensor.tolist()
 
-    def sum_gradients(self, parameters: Iterable[nn.Parameter], loss: Tensor) -> Tensor:
-        """Sum all gradients and the loss over the workers in one message; returns the summed loss.
+    def sum_gradients(
+        self, parameters: Iterable[nn.Parameter], loss: Tensor, asked: bool = False
+    ) -> tuple[Tensor, bool]:
+        """Sum all gradients over the workers in one message; returns the summed loss, and whether any was `asked`.
 
-        A worker without rows takes part with zeros. The loss rides along so that all workers see the same
-        value and decide the same when it is not finite.
+        A worker without rows takes part with zeros. The loss and the question to end ride along, so that all
+        workers see the same and decide the same.
         """
         if self.size == 1:
-            return loss
+            return loss, asked
         trained = [parameter for parameter in parameters if parameter.requires_grad]
         for parameter in trained:
             if parameter.grad is None:
                 parameter.grad = torch.zeros_like(parameter)
-        pieces = [loss.reshape(1), *(parameter.grad.reshape(-1) for parameter in trained if parameter.grad is not None)]
+        facts = torch.stack((loss, torch.full_like(loss, float(asked))))
+        pieces = [facts, *(parameter.grad.reshape(-1) for parameter in trained if parameter.grad is not None)]
         flat = self.sum(torch.cat(pieces))
-        start = 1
+        start = 2
         for parameter in trained:
             assert parameter.grad is not None
             parameter.grad.copy_(flat[start : start + parameter.numel()].view_as(parameter.grad))
             start += parameter.numel()
-        return flat[0]
+        return flat[0], bool(flat[1] > 0)
 
     def average_buffers(self, module: nn.Module) -> None:
         """Make running statistics equal: the mean of what the workers saw in their shards."""

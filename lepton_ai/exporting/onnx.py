@@ -10,9 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.export._patches import register_gru_while_loop_decomposition, register_lstm_while_loop_decomposition
 
 from lepton_ai.bundle import Signature
-from lepton_ai.core import UsageError
+from lepton_ai.core import LeptonError, UsageError
 from lepton_ai.models import Model, named_inputs, named_outputs, sample_inputs
 
 TRACED_ROWS = 2  # at 1 torch takes the batch for a constant
@@ -37,8 +38,15 @@ class _Flat(nn.Module):
 def to_onnx(model: Model, file: Path, signature: Signature) -> None:
     """Write `model` as one ONNX file with the free sizes and the names of `signature`.
 
-    Raises: UsageError if torch cannot trace the model, with its reason.
+    Raises: UsageError if torch cannot trace the model, with its reason, or an output is called like an input.
     """
+    for spec in signature.outputs:
+        if any(spec.name == each.name for each in signature.inputs):
+            raise UsageError(
+                f"an input and an output are both called {spec.name!r}",
+                at=f"export of {model.label}",
+                fix="Give the input another name: Input(shape, name=...).",
+            )
     x = sample_inputs(model, TRACED_ROWS)
     inputs = tuple(named_inputs(model, x).values())
     batch = torch.export.Dim("batch")
@@ -46,42 +54,76 @@ def to_onnx(model: Model, file: Path, signature: Signature) -> None:
         {axis: batch if axis == 0 else torch.export.Dim.DYNAMIC for axis, size in enumerate(spec.shape) if size == -1}
         for spec in signature.inputs
     ]
-    training = model.training
-    model.eval()
     try:
-        with _quiet():
+        with at_inference(model), _quiet(), _free_time():
+            # Traced here and once: torch.onnx would try a second way, whose complaint would hide the first's.
             program = torch.onnx.export(
-                _Flat(model, x).eval(),
-                inputs,
+                torch.export.export(_Flat(model, x).eval(), inputs, dynamic_shapes=(tuple(shapes),), strict=False),
                 input_names=[spec.name for spec in signature.inputs],
                 output_names=[spec.name for spec in signature.outputs],
-                dynamic_shapes=(tuple(shapes),),
                 dynamo=True,
                 optimize=True,
                 verbose=False,
             )
             assert program is not None
-            program.save(file, external_data=False)
-    except torch.onnx.errors.OnnxExporterError as error:
-        cause = error.__cause__ or error
+    except LeptonError:
+        raise
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, torch.onnx.errors.OnnxExporterError) else error
+        reason = next((line.strip() for line in str(cause or error).splitlines() if line.strip()), repr(error))
         raise UsageError(
-            f"torch could not trace the model: {str(cause).strip().splitlines()[0]}",
+            f"torch could not trace the model: {reason}",
             at=f"export of {model.label}",
             fix="Shapes and branches in call() must not depend on the values of tensors.",
         ) from error
+    program.save(file, external_data=False)
+
+
+@contextlib.contextmanager
+def _free_time() -> Iterator[None]:
+    """Recurrent kernels leave the time axis free while torch works out shapes; they stay one operator each.
+
+    torch registers the decompositions for tracing only, not for the lowering to ONNX, and forgets to clear the
+    operators' caches: then the second recurrent layer, or the second export, has its time axis fixed.
+    """
+    recurrent = (torch.ops.aten.lstm.input, torch.ops.aten.gru.input)
+    with register_lstm_while_loop_decomposition(), register_gru_while_loop_decomposition():
+        for operator in recurrent:
+            operator._dispatch_cache.clear()
+        try:
+            yield
+        finally:
+            for operator in recurrent:
+                operator._dispatch_cache.clear()
+
+
+@contextlib.contextmanager
+def at_inference(model: nn.Module) -> Iterator[None]:
+    """The model as it answers, on the CPU, where every bundle must run; afterwards each part as it was."""
+    training = [module for module in model.modules() if module.training]
+    device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
+    model.cpu().eval()
+    try:
+        yield
     finally:
-        model.train(training)
+        model.to(device)
+        for module in training:
+            module.training = True
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Without the exporter's running commentary; what it raises still comes through."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
+    loggers = [logging.getLogger(name) for name in ("torch", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.ERROR)
+        logger.setLevel(logging.CRITICAL)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:

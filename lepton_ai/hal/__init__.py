@@ -1,6 +1,6 @@
 """The hardware: torch devices, precision, and the plan that says how a step is computed."""
 
-from lepton_ai.hal.device import applied, get_device
+from lepton_ai.hal.device import applied, get_device, place
 from lepton_ai.hal.plan import ExecutionPlan, get_plan
 
-__all__ = ["ExecutionPlan", "applied", "get_device", "get_plan"]
+__all__ = ["ExecutionPlan", "applied", "get_device", "get_plan", "place"]

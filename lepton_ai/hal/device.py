@@ -5,6 +5,7 @@ import ctypes
 from collections.abc import Iterator
 
 import torch
+from torch import nn
 
 from lepton_ai.core import ConfigError, this_machine
 from lepton_ai.hal.plan import ExecutionPlan
@@ -32,6 +33,14 @@ def get_device(name: str = "auto") -> torch.device:
     return device
 
 
+def place(module: nn.Module, plan: ExecutionPlan, device: torch.device) -> None:
+    """Put a module's weights on `device`, in the layout of `plan`. Training and inference must agree on both: the
+    kernels of two layouts differ in the last bits."""
+    module.to(device)
+    if plan.channels_last and any(parameter.ndim == 4 for parameter in module.parameters()):
+        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def _mallopt(threshold: int) -> None:
     if this_machine().allocator == "glibc":
         libc = ctypes.CDLL(None)
@@ -52,7 +61,8 @@ def applied(plan: ExecutionPlan) -> Iterator[torch.device]:
             _mallopt(_KEEP)
         if plan.threads is not None:
             torch.set_num_threads(plan.threads)
-        with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16"):
+        # Its cache would keep the weights as they were at the first step: it is emptied only where the block ends.
+        with torch.autocast(device.type, torch.bfloat16, enabled=plan.precision == "bfloat16", cache_enabled=False):
             yield device
     finally:
         torch.set_num_threads(threads)

@@ -1,8 +1,9 @@
 """The base of all layers: built when its input's shape is known, described by its config, free of devices."""
 
+import inspect
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any, ClassVar, TypedDict
+from typing import Any, ClassVar, Self, TypedDict
 
 import numpy as np
 import torch
@@ -243,6 +244,8 @@ class Layer(Configured, nn.Module):
         output = self._symbolic_shape(input_shape, kwargs)
         if is_shape(output):
             return SymbolicTensor(output, "float32", node)
+        if isinstance(output, dict):
+            return {key: SymbolicTensor(shape, "float32", node, key) for key, shape in output.items()}
         return tuple(SymbolicTensor(shape, "float32", node, index) for index, shape in enumerate(output))
 
     def _symbolic_shape(self, input_shape: Any, kwargs: dict[str, Any]) -> Any:
@@ -262,6 +265,17 @@ class Layer(Configured, nn.Module):
         config["name"], config["trainable"] = self.name, self._trainable
         config.pop("input_shape", None)
         return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        """The layer that `get_config` described; its constructor need not take the name."""
+        taken = inspect.signature(cls.__init__).parameters
+        rest = {"name", "trainable"} if not any(each.kind is each.VAR_KEYWORD for each in taken.values()) else set()
+        made = super().from_config({key: value for key, value in config.items() if key not in rest - taken.keys()})
+        made.name, made.auto_named = config.get("name", made.name), made.auto_named and "name" not in config
+        if not config.get("trainable", True):
+            made.trainable = False
+        return made
 
     def extra_repr(self) -> str:
         return self.name

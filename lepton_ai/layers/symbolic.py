@@ -31,7 +31,7 @@ class SymbolicTensor:
     shape: Shape
     dtype: str
     node: Node
-    index: int | None = None
+    index: int | str | None = None
     name: str = ""
 
     def __repr__(self) -> str:

@@ -10,11 +10,13 @@ ARCHITECTURE = "architecture.json"
 class Architecture(msgspec.Struct, kw_only=True, frozen=True):
     """`kind` "config": `model` is {"class", "config"} of registered classes. "reference": a foreign module, by name.
 
-    `training` is how it was compiled, as far as that can be written down.
+    `frozen` are the paths of layers and weights that training leaves alone. `training` is how it was compiled, as far
+    as that can be written down.
     """
 
     format: int = 1
     kind: Literal["config", "reference"]
     model: dict[str, Any]
     inputs: list[dict[str, Any]]
+    frozen: list[str] = []
     training: dict[str, Any] = {}

@@ -44,7 +44,8 @@ class Graph:
 
     def run(self, x: Any) -> Any:
         """The outputs for inputs in the structure of `inputs` (or a dict by their names)."""
-        values: dict[int, Any] = {id(s.node): v for s, v in zip(self.sources, self.flatten(x), strict=True)}
+        given = pick_inputs(x, [source.name for source in self.sources])
+        values: dict[int, Any] = {id(s.node): v for s, v in zip(self.sources, given, strict=True)}
 
         def value(tensor: SymbolicTensor) -> Any:
             result = values[id(tensor.node)]
@@ -56,21 +57,6 @@ class Graph:
             kwargs = map_leaves(value, node.kwargs, is_symbolic)
             values[id(node)] = node.layer(*args, **kwargs)
         return map_leaves(value, self.outputs, is_symbolic)
-
-    def flatten(self, x: Any) -> list[Tensor]:
-        """The inputs in order.
-
-        Raises: DataError if one is missing or there are too many.
-        """
-        names = [source.name for source in self.sources]
-        if isinstance(x, dict):
-            if set(names) - x.keys():
-                raise DataError(f"inputs {sorted(set(names) - x.keys())} are missing; got {sorted(x)}")
-            return [x[name] for name in names]
-        values = list(x) if isinstance(x, list | tuple) else [x]
-        if len(values) != len(names):
-            raise DataError(f"got {len(values)} inputs, expected {len(names)}: {names}")
-        return values
 
     def _name_inputs(self) -> None:
         taken: set[str] = set()
@@ -127,6 +113,21 @@ class Graph:
         by_name = {source.name: source for source in inputs}
         structure = map_leaves(lambda name: by_name[name], config["input_structure"], lambda v: isinstance(v, str))
         return cls(structure, map_leaves(at, config["outputs"], is_place))
+
+
+def pick_inputs(x: Any, names: list[str]) -> list[Tensor]:
+    """The inputs called `names`, in that order, from one tensor, a list of them, or a dict by name.
+
+    Raises: DataError if one is missing or there are too many.
+    """
+    if isinstance(x, dict):
+        if set(names) - x.keys():
+            raise DataError(f"inputs {sorted(set(names) - x.keys())} are missing; got {sorted(x)}")
+        return [x[name] for name in names]
+    values = list(x) if isinstance(x, list | tuple) else [x]
+    if len(values) != len(names):
+        raise DataError(f"got {len(values)} inputs, expected {len(names)}: {names}")
+    return values
 
 
 def _in_order(ends: list[Node]) -> list[Node]:

@@ -9,11 +9,12 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from lepton_ai.bundle import Bundle
+from lepton_ai.bundle import Bundle, numpy_dtype
 from lepton_ai.core import BundleError, LeptonError
-from lepton_ai.layers import Input, deserialize
+from lepton_ai.layers import Input, Layer, Normalization, deserialize
 from lepton_ai.models.architecture import ARCHITECTURE, Architecture
 from lepton_ai.models.model import Model, ModuleModel
+from lepton_ai.models.sequential import Sequential
 from lepton_ai.models.signature import sample_inputs
 
 
@@ -38,12 +39,20 @@ def load(path: str | Path, module: nn.Module | None = None) -> Model:
         raise BundleError(f"has an architecture of format {architecture.format}", at=str(path), fix="Update lepton-ai.")
     model = _rebuild(architecture, module, path)
     try:
-        model.load_state_dict(safetensors.torch.load_file(bundle.weights))
+        weights = safetensors.torch.load_file(bundle.weights)
+        for name, value in model.state_dict(keep_vars=True).items():
+            if name in weights:
+                value.data = value.data.to(weights[name].dtype)
+        model.load_state_dict(weights)
     except (RuntimeError, safetensors.SafetensorError) as error:
         raise BundleError(
             f"its weights do not fit its architecture ({str(error).splitlines()[-1].strip()})", at=str(path)
         ) from error
+    _freeze(model, set(architecture.frozen))
     model.eval()
+    model.profile, model.labels = bundle.profile(), bundle.manifest.labels
+    for spec, tensor in zip(model.input_specs, bundle.manifest.signature.inputs, strict=True):
+        spec.dtype = numpy_dtype(tensor.dtype).name  # as it came in training, whatever was declared
     return model
 
 
@@ -64,7 +73,7 @@ def _rebuild(architecture: Architecture, module: nn.Module | None, path: str | P
     else:
         try:
             model = deserialize(architecture.model)
-        except LeptonError as error:
+        except (LeptonError, TypeError, KeyError, AttributeError) as error:
             raise BundleError(
                 f"its architecture cannot be built here: {error}",
                 at=str(path),
@@ -74,13 +83,33 @@ def _rebuild(architecture: Architecture, module: nn.Module | None, path: str | P
             raise BundleError(f"describes a {type(model).__name__}, not a model", at=str(path))
     if not model.input_specs:
         model.input_specs = specs
-    if not model.built:
+    if not model.built and isinstance(model, Sequential) and model.input_specs:
+        model.ensure_built(model.input_specs[0].shape)
+    elif not model.built:
+        for layer in model.modules():
+            if isinstance(layer, Normalization):
+                layer.adapted = True  # its statistics come with the weights
         with torch.no_grad():
             model(sample_inputs(model, 2))
     _compile(model, architecture.training)
     return model
 
 
+def _freeze(model: Model, frozen: set[str]) -> None:
+    for path, module in model.named_modules():
+        if path and isinstance(module, Layer):
+            module._trainable = path not in frozen
+    for path, weight in model.named_parameters():
+        weight.requires_grad_(path not in frozen)
+
+
 def _compile(model: Model, training: dict[str, Any]) -> None:
-    if training:
-        model.compile(training["optimizer"], **training["objective"])
+    try:
+        if training:
+            model.compile(training["optimizer"], **training["objective"])
+    except (LeptonError, TypeError, KeyError) as error:
+        raise BundleError(
+            f"cannot be compiled here as it was: {error}",
+            at=model.name,
+            fix="Register your own losses, metrics and optimisers before loading: LOSSES.add(name, MyLoss).",
+        ) from error

@@ -20,6 +20,7 @@ class Model(Trainer):
     It is a `torch.nn.Module` too: plain PyTorch can take it from there.
 
     Example:
+        >>> import torch
         >>> from lepton_ai.layers import Dense, Input
         >>> x = Input((4,))
         >>> model = Model(x, Dense(3, activation="softmax")(x))

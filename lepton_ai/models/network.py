@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from lepton_ai.core import ConfigError, ShapeError, UsageError, unique_name, unknown_name
 from lepton_ai.layers import Input, Layer, SymbolicTensor, is_shape, is_symbolic, leaves, map_leaves
 from lepton_ai.models.architecture import Architecture
-from lepton_ai.models.graph import Graph
+from lepton_ai.models.graph import Graph, pick_inputs
 
 
 class Network(Layer):
@@ -39,6 +39,8 @@ class Network(Layer):
         shapes = tuple(source.shape for source in self.graph.sources)
         self.input_shape = shapes[0] if len(shapes) == 1 else shapes
         self.built = True
+        if not trainable:
+            self.trainable = False
 
     # -- the call ---------------------------------------------------------------------------------------
 
@@ -54,6 +56,8 @@ class Network(Layer):
         args = tuple(as_tensors(arg) for arg in args)
         if not self.built and next(leaves((args, kwargs), is_symbolic), None) is None:
             self.set_paths()
+            if not self.input_specs and len(args) == 1:
+                self.input_specs = specs_of(args[0])
         if training is None or training == self.training:
             return super().forward(*args, **kwargs)
         before = self.training
@@ -79,6 +83,8 @@ class Network(Layer):
             return super().compute_output_shape(input_shape)
         shape = input_shape if is_shape(input_shape) else next(leaves(input_shape, is_shape))
         batch = shape[0]
+        if isinstance(self.graph.outputs, dict):
+            return {name: (batch, *tensor.shape[1:]) for name, tensor in self.graph.outputs.items()}
         result = [(batch, *tensor.shape[1:]) for tensor in leaves(self.graph.outputs, is_symbolic)]
         return result[0] if len(result) == 1 else tuple(result)
 
@@ -90,12 +96,14 @@ class Network(Layer):
     def check_inputs(self, x: Any) -> None:
         """Refuse data whose shapes do not fit the model.
 
-        Raises: ShapeError naming the input and both shapes; DataError for a missing input.
+        Raises: ShapeError naming the input and both shapes; DataError for a missing input or one too many.
         """
-        if not self.built or not self.input_specs:
+        if not self.input_specs:
             return
-        tensors = self.graph.flatten(x) if self.graph is not None else list(leaves(x, _is_tensor))
-        for spec, tensor in zip(self.input_specs, tensors, strict=False):
+        tensors = pick_inputs(x, [spec.name for spec in self.input_specs])
+        if not self.built:
+            return
+        for spec, tensor in zip(self.input_specs, tensors, strict=True):
             wanted, got = spec.shape[1:], tuple(tensor.shape[1:])
             if len(wanted) != len(got) or any(w not in (None, g) for w, g in zip(wanted, got, strict=True)):
                 raise ShapeError(
@@ -158,18 +166,35 @@ class Network(Layer):
 
 def adopt(model: nn.Module, layers: list[Layer]) -> None:
     """Give layers names that are unique in the model, and make them its children."""
-    taken = {*model._modules, *(layer.name for layer in layers if not layer.auto_named)}
+    held = [child for child in model.children() if isinstance(child, Layer)]
+    taken = {*(each.name for each in held), *(layer.name for layer in layers if not layer.auto_named)}
     for layer in layers:
+        if any(layer is each for each in held):
+            continue
         if layer.auto_named:
             layer.name, layer.auto_named = unique_name(layer.name, taken), False
-        if model._modules.get(layer.name) is layer:
-            continue
-        if hasattr(model, layer.name):
+        if any(layer.name == each.name for each in held):
             raise ConfigError(
                 f"the layer name {layer.name!r} is taken in {getattr(model, 'name', model)!r}",
                 fix='Give the layer another: Dense(64, name="hidden").',
             )
-        model.add_module(layer.name, layer)
+        held.append(layer)
+        key = layer.name
+        while hasattr(model, key):  # an output may well be called "label" or "history", as attributes of ours are
+            key += "_"
+        model.add_module(key, layer)
+
+
+def specs_of(x: Any) -> list[Any]:
+    """Input specs read off data: shapes without the batch, and dtypes as they came."""
+    named = x.items() if isinstance(x, dict) else [("", each) for each in (x if isinstance(x, tuple | list) else [x])]
+    specs = [
+        Input(tuple(value.shape[1:]), dtype=str(value.dtype).removeprefix("torch."), name=name or None)
+        for name, value in named
+    ]
+    for index, spec in enumerate(specs):
+        spec.name = spec.name or (f"input_{index}" if len(specs) > 1 else "input")
+    return specs
 
 
 def _is_tensor(value: Any) -> bool:

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from lepton_ai.core import ConfigError
+from lepton_ai.core import ConfigError, DivergedError
 from lepton_ai.data import Indexed, as_source
 from lepton_ai.distributed import World, launch
 from lepton_ai.models.model import Model
@@ -71,7 +71,14 @@ def _fit_in_workers(job: Job, workers: int) -> History:
         def work(world: World) -> None:
             share = job.loader.share(world.rank, world.size)
             held_out = None if job.validation is None else job.validation.share(world.rank, world.size)
-            fit(dataclasses.replace(job, loader=share, validation=held_out, world=world, result=folder / "result"))
+            try:
+                fit(dataclasses.replace(job, loader=share, validation=held_out, world=world, result=folder / "result"))
+            except DivergedError as error:  # all workers see it; the caller gets the last good weights, and the error
+                if world.leads:
+                    (folder / "diverged").write_text(str(error))
 
         launch(work, workers, folder)
-        return load_result(folder / "result", job.module)
+        history = load_result(folder / "result", job.module)
+        if (folder / "diverged").exists():
+            raise DivergedError((folder / "diverged").read_text())
+        return history

@@ -1,5 +1,6 @@
 """A model as the parts of a bundle."""
 
+import math
 import platform
 from importlib.metadata import version
 from pathlib import Path
@@ -8,9 +9,11 @@ from typing import Any
 import msgspec
 import safetensors
 import safetensors.torch
+from torch import Tensor
 
 from lepton_ai.bundle import Draft, Manifest, check_name, create, timestamp
 from lepton_ai.core import LeptonError, UsageError, this_machine
+from lepton_ai.layers import Layer
 from lepton_ai.models.architecture import ARCHITECTURE
 from lepton_ai.models.signature import signature
 from lepton_ai.models.trainer import Trainer
@@ -26,12 +29,13 @@ def save(model: Trainer, path: str | Path, *, overwrite: bool = False) -> None:
 
 def write_parts(draft: Draft, model: Trainer, *, name: str | None = None) -> Manifest:
     """Write a model's own files into a draft, and return the manifest to finish it with."""
+    if not model.built and model.input_specs:  # a stack that knows its input waits for its first call
+        model.ensure_built(model.input_specs[0].shape)
     if not model.built:
         raise UsageError(f"{model.label} has no weights yet", fix="Call it on an example, or fit it, before saving.")
-    architecture = msgspec.structs.replace(model.architecture(), training=_training(model))
+    architecture = msgspec.structs.replace(model.architecture(), frozen=frozen(model), training=_training(model))
     draft.write(ARCHITECTURE, msgspec.json.format(msgspec.json.encode(architecture), indent=1))
-    weights = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
-    draft.write(WEIGHTS, safetensors.torch.save(weights))
+    draft.write(WEIGHTS, safetensors.torch.save(_weights(model)))
     if model.profile is not None:
         draft.write_profile(model.profile)
     history = model.history
@@ -40,11 +44,17 @@ def write_parts(draft: Draft, model: Trainer, *, name: str | None = None) -> Man
         task=task_of(model),
         signature=signature(model),
         labels=model.labels,
-        metrics={key: values[-1] for key, values in history.history.items()} if history and history.epoch else {},
+        metrics={} if history is None else _last(history.history),
         lineage=_lineage(model),
         environment=environment(),
         created=timestamp(),
     )
+
+
+def frozen(model: Trainer) -> list[str]:
+    """The paths of layers and weights that training leaves alone."""
+    layers = [path for path, each in model.named_modules() if path and isinstance(each, Layer) and not each.trainable]
+    return layers + [path for path, weight in model.named_parameters() if not weight.requires_grad]
 
 
 def task_of(model: Trainer) -> str:
@@ -62,6 +72,24 @@ def environment() -> dict[str, str]:
     return {"python": platform.python_version(), "machine": this_machine().describe()} | {
         package: version(package) for package in packages
     }
+
+
+def _weights(model: Trainer) -> dict[str, Tensor]:
+    """The state by name. A tensor that goes by two names, as tied weights do, is written under both."""
+    weights: dict[str, Tensor] = {}
+    held: set[int] = set()
+    for name, value in model.state_dict().items():
+        own = value.detach().cpu().contiguous()
+        place = own.untyped_storage().data_ptr()
+        weights[name] = own.clone() if place in held else own
+        held.add(place)
+    return weights
+
+
+def _last(history: dict[str, list[float]]) -> dict[str, float]:
+    """The newest value of each metric; not every epoch measures all of them."""
+    measured = {name: [value for value in values if math.isfinite(value)] for name, values in history.items()}
+    return {name: values[-1] for name, values in measured.items() if values}
 
 
 def _training(model: Trainer) -> dict[str, Any]:

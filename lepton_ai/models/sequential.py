@@ -6,7 +6,7 @@ from typing import Any, Self
 from torch import nn
 
 from lepton_ai.core import ConfigError, ShapeError
-from lepton_ai.layers import Input, Layer, SymbolicTensor, deserialize, is_shape, serialize
+from lepton_ai.layers import Embedding, Input, Layer, SymbolicTensor, deserialize, is_shape, serialize
 from lepton_ai.models.foreign import TorchModule
 from lepton_ai.models.model import Model
 from lepton_ai.models.network import adopt
@@ -33,6 +33,8 @@ class Sequential(Model):
         super().__init__(name=name, trainable=trainable)
         for layer in layers:
             self.add(layer)
+        if not trainable:
+            self.trainable = False
 
     def add(self, layer: Any) -> None:
         """Put a layer on top.
@@ -55,7 +57,11 @@ class Sequential(Model):
             and not self.input_specs
             and is_shape(layer.input_shape)
         ):
-            self._expect(Input(layer.input_shape[1:]))
+            dtype = "int64" if isinstance(layer, Embedding) else "float32"
+            self._expect(Input(layer.input_shape[1:], dtype=dtype))
+        if any(layer is each for each in self._modules.values()):
+            fix = "Make another, or join them with Model(inputs, outputs), where layers can be shared."
+            raise ConfigError(f"{layer.label} is in this stack already", at=f"{self.label}.add", fix=fix)
         adopt(self, [layer])
         self.built = False
 

@@ -11,13 +11,24 @@ from lepton_ai.models.network import Network
 from lepton_ai.rng import derive
 
 # Sizes that stand in for free ones in a trial; two trials tell free sizes of the output from fixed ones.
-_TRIALS = ((2, 32), (3, 40))
+FREE = 32
+_TRIALS = ((2, FREE), (3, FREE + 8))
 
 
-def sample_inputs(model: Network, batch: int, free: int = 32) -> Any:
-    """Inputs that the model takes, `batch` rows of them: the rows that `fit` kept, else plausible numbers."""
+def sample_inputs(model: Network, batch: int, free: int = FREE) -> Any:
+    """Inputs that the model takes, `batch` rows of them: the rows that `fit` kept, else plausible numbers.
+
+    Generated ones have the size `free` along free axes. Kept ones have their own, and as much more as `free` is
+    above 32: their last step is repeated, which leaves masks padded on the right.
+    """
     if model.samples is not None:
-        return _map(lambda value: value[torch.arange(batch) % value.shape[0]], model.samples)
+        more = free - FREE
+        if isinstance(model.samples, dict):
+            return {spec.name: _rows(model.samples[spec.name], batch, spec, more) for spec in model.input_specs}
+        if isinstance(model.samples, tuple | list):
+            pairs = zip(model.samples, model.input_specs, strict=True)
+            return tuple(_rows(value, batch, spec, more) for value, spec in pairs)
+        return _rows(model.samples, batch, model.input_specs[0], more)
     if not model.input_specs:
         raise UsageError(f"{model.label} does not know its input yet", fix="Call it on an example, or fit it, first.")
     generator = torch.Generator().manual_seed(derive(0, "samples"))
@@ -72,6 +83,15 @@ def signature(model: Network) -> Signature:
     )
 
 
+def _rows(value: Tensor, batch: int, spec: Any, more: int) -> Tensor:
+    value = value[torch.arange(batch) % value.shape[0]]
+    for axis, size in enumerate(spec.shape):
+        if axis and size is None and more:
+            steps = torch.arange(value.shape[axis] + more).clamp(max=value.shape[axis] - 1)
+            value = value.index_select(axis, steps)
+    return value
+
+
 def _generate(spec: Any, batch: int, free: int, generator: torch.Generator) -> Tensor:
     shape = [free if size is None else size for size in (batch, *spec.shape[1:])]
     dtype = getattr(torch, spec.dtype)
@@ -79,11 +99,3 @@ def _generate(spec: Any, batch: int, free: int, generator: torch.Generator) -> T
         return torch.randn(shape, generator=generator).to(dtype)
     high = {torch.bool: 2, torch.uint8: 256}.get(dtype, 2)
     return torch.randint(0, high, shape, generator=generator).to(dtype)
-
-
-def _map(function: Any, structure: Any) -> Any:
-    if isinstance(structure, dict):
-        return {key: _map(function, value) for key, value in structure.items()}
-    if isinstance(structure, tuple | list):
-        return tuple(_map(function, value) for value in structure)
-    return function(structure)

@@ -1,6 +1,7 @@
 """The table that `summary()` prints."""
 
 import io
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -93,7 +94,7 @@ def layer_rows(model: Network) -> list[Row]:
     started: dict[str, int] = {}
     handles = [part.register_forward_pre_hook(begin(name)) for name, part in parts.items()]
     handles += [part.register_forward_hook(watch(name)) for name, part in parts.items()]
-    counter = FlopCounterMode(display=False)
+    counter = FlopCounterMode(display=False, custom_mapping={torch.ops.aten.mkldnn_rnn_layer: _rnn_operations})
     try:
         with torch.no_grad(), counter:
             model(model.on_own_device(sample_inputs(model, 1)), training=False)
@@ -128,6 +129,11 @@ def size(count: int) -> str:
         if value < 1024 or unit == "GiB":
             break
     return f"{value:.1f} {unit}"
+
+
+def _rnn_operations(x: Any, weight: Any, recurrent: Any, *_: Any, **__: Any) -> int:
+    """Of the CPU's fused recurrent kernel, from the shapes of its arguments: two per multiply-add."""
+    return int(2 * x[0] * x[1] * (math.prod(weight) + math.prod(recurrent)))
 
 
 def _shape(part: nn.Module, output: Any) -> str:

@@ -1,6 +1,7 @@
 """Compile, fit, evaluate, predict: Keras' face over the training engine."""
 
 import dataclasses
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,9 @@ from torch import Tensor
 from lepton_ai.bundle import Profile
 from lepton_ai.core import ConfigError, DataError, UsageError
 from lepton_ai.data import Arrays, Batches, Indexed, Loader, Subset, as_source, build_profile, check_source
-from lepton_ai.hal import ExecutionPlan, applied, get_plan
+from lepton_ai.hal import ExecutionPlan, applied, get_plan, place
 from lepton_ai.layers import Input, Layer
-from lepton_ai.models.network import Network
+from lepton_ai.models.network import Network, specs_of
 from lepton_ai.rng import get_seed
 from lepton_ai.training import (
     Callback,
@@ -93,6 +94,9 @@ class Trainer(Network):
         Raises: UsageError before `compile`; DataError and ShapeError for data that does not fit;
             DivergedError if the loss is not finite.
         """
+        _check_positive("fit", validation_freq=validation_freq)
+        if isinstance(initial_epoch, bool) or not isinstance(initial_epoch, int) or initial_epoch < 0:
+            raise ConfigError(at="fit(initial_epoch=...)", got=initial_epoch, expected="an int of at least 0")
         source = as_source(x, y, sample_weight)
         if validation_split:
             if not isinstance(source, Indexed) or validation_data is not None:
@@ -134,13 +138,8 @@ class Trainer(Network):
     ) -> Job:
         """The engine's job for this model: data checked, model built, objective bound."""
         objective = self._compiled("fit")
-        for name, value in (
-            ("epochs", epochs),
-            ("batch_size", batch_size or 32),
-            ("steps_per_epoch", steps_per_epoch or 1),
-        ):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ConfigError(at=f"fit({name}=...)", got=value, expected="a positive int")
+        _check_positive("fit", epochs=epochs, batch_size=batch_size, steps_per_epoch=steps_per_epoch)
+        _check_positive("fit", validation_batch_size=validation_batch_size)
         seed = get_seed() if seed is None else seed
         loader = Loader(source, batch_size or 32, shuffle=shuffle, seed=seed, steps=steps_per_epoch)
         check_source(source, allow_nan=self._accepts_missing())
@@ -178,13 +177,15 @@ class Trainer(Network):
         """The loss and the metrics on held-out data: a list as Keras gives it (a number if there is only the
         loss), or a dict. The result does not depend on `batch_size`, which is 256 if not given."""
         objective = self._compiled("evaluate")
+        _check_positive("evaluate", batch_size=batch_size)
         source = as_source(x, y, sample_weight)
         check_source(source, allow_nan=self._accepts_missing())
         loader = Loader(source, batch_size or 256)
         self._bind(objective, loader)
         with applied(self.plan) as device:
+            place(self, self.plan, device)
             logs = evaluate(
-                self.to(device),
+                self,
                 objective,
                 loader,
                 device,
@@ -197,12 +198,13 @@ class Trainer(Network):
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> Any:
         """The outputs for all rows of `x`, as numpy arrays."""
+        _check_positive("predict", batch_size=batch_size)
         source = as_source(x)
         check_source(source, allow_nan=self._accepts_missing())
         loader = Loader(source, batch_size or 256)
         with applied(self.plan) as device:
-            self.to(device)
             self._first_outputs(loader)
+            place(self, self.plan, device)
             return predict(self, loader, device)
 
     # -- for the rooms above -----------------------------------------------------------------------------
@@ -257,7 +259,9 @@ class Trainer(Network):
         if isinstance(source, Indexed):
             samples = source.fetch(torch.arange(min(8, len(source))))[0]
             names = [spec.name for spec in self.input_specs]
-            profile = build_profile(source, labels=source.labels or None, input_names=names)
+            profile = build_profile(
+                source, names=source.names or None, labels=source.labels or None, input_names=names
+            )
             self.keep(samples, profile, tuple(source.labels))
 
     def _accepts_missing(self) -> bool:
@@ -269,9 +273,23 @@ class Trainer(Network):
     def _class_weight(self, weights: dict[int, float] | None) -> Tensor | None:
         if weights is None:
             return None
-        if not weights or min(weights) < 0 or sorted(weights) != list(range(max(weights) + 1)):
-            raise DataError(at="fit(class_weight=...)", got=weights, expected="a weight for each class from 0 up")
+        at = "fit(class_weight=...)"
+        assert self.objective is not None
+        if len(self.objective.heads) > 1:
+            fix = "Give a sample_weight for each row instead."
+            raise UsageError("a model of several outputs has no one set of classes", at=at, fix=fix)
+        shape = self.objective.heads[0].shape
+        units = shape[-1] if len(shape) > 1 else 1
+        known = list(range(max(units, 2)))
+        if sorted(weights) != known or not all(0 <= weight < math.inf for weight in weights.values()):
+            raise DataError(at=at, got=weights, expected=f"a weight of at least 0 for each of the classes {known}")
         return torch.tensor([float(weights[index]) for index in sorted(weights)])
+
+
+def _check_positive(verb: str, **sizes: int | None) -> None:
+    for name, value in sizes.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+            raise ConfigError(at=f"{verb}({name}=...)", got=value, expected="a positive int")
 
 
 def hold_out(source: Indexed, fraction: float) -> tuple[Indexed, Indexed]:
@@ -287,15 +305,3 @@ def hold_out(source: Indexed, fraction: float) -> tuple[Indexed, Indexed]:
     if isinstance(source, Arrays):
         return source.part(0, cut), source.part(cut, len(source))
     return Subset(source, range(cut)), Subset(source, range(cut, len(source)))
-
-
-def specs_of(x: Any) -> list[Any]:
-    """Input specs read off data: shapes without the batch, and dtypes as they came."""
-    named = x.items() if isinstance(x, dict) else [("", each) for each in (x if isinstance(x, tuple | list) else [x])]
-    specs = [
-        Input(tuple(value.shape[1:]), dtype=str(value.dtype).removeprefix("torch."), name=name or None)
-        for name, value in named
-    ]
-    for index, spec in enumerate(specs):
-        spec.name = spec.name or (f"input_{index}" if len(specs) > 1 else "input")
-    return specs

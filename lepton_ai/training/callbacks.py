@@ -85,13 +85,17 @@ class Monitor(Callback):
 
     def improves(self, value: float) -> bool:
         """Whether `value` beats the best by more than `min_delta`; remembers it if so."""
+        if math.isnan(value) or not self.better(value, self.best):
+            return False
+        self.best = value
+        return True
+
+    def better(self, value: float, other: float) -> bool:
+        """Whether `value` beats `other` by more than `min_delta`; anything beats NaN."""
         growing = ("acc", "auc", "precision", "recall", "f1", "r2")
-        up = self.mode == "max" or (self.mode == "auto" and any(word in self.monitor for word in growing))
-        better = math.isnan(self.best) or (value - self.best if up else self.best - value) > self.min_delta
-        if better and not math.isnan(value):
-            self.best = value
-            return True
-        return False
+        named = any(word in self.monitor for word in growing) and not self.monitor.endswith("loss")
+        up = self.mode == "max" or (self.mode == "auto" and named)
+        return math.isnan(other) or (value - other if up else other - value) > self.min_delta
 
 
 class EarlyStopping(Monitor):
@@ -99,7 +103,7 @@ class EarlyStopping(Monitor):
 
     Args:
         mode: "min", "max", or "auto": by the metric's name.
-        baseline: stop too if it never beats this value.
+        baseline: only epochs that beat this value too start the count anew.
         restore_best_weights: end with the weights of the best epoch.
         start_from_epoch: warm-up epochs that do not count.
     """
@@ -121,7 +125,7 @@ class EarlyStopping(Monitor):
 
     def _begin(self) -> None:
         self.wait, self.best_epoch, self.stopped_epoch = 0, -1, -1
-        self.best = math.nan if self.baseline is None else self.baseline
+        self.best = math.nan
         self.best_weights: dict[str, Tensor] | None = None
 
     def on_train_begin(self) -> None:
@@ -132,13 +136,14 @@ class EarlyStopping(Monitor):
         value = self.read(logs)
         if epoch < self.start_from_epoch:
             return
+        self.wait += 1
         if self.improves(value):
-            self.wait, self.best_epoch = 0, epoch
+            self.best_epoch = epoch
             if self.restore_best_weights:
                 self.best_weights = {name: value.clone() for name, value in self.model.state_dict().items()}
-            return
-        self.wait += 1
-        if self.wait >= max(1, self.patience):
+            if self.baseline is None or self.better(value, self.baseline):
+                self.wait = 0
+        elif self.wait >= max(1, self.patience):
             self.stopped_epoch = epoch
             self.run.stop()
 
@@ -181,6 +186,11 @@ class ReduceLROnPlateau(Monitor):
         self.factor, self.patience, self.cooldown, self.min_lr = factor, patience, cooldown, min_lr
         self.wait = self.cooling = 0
 
+    def on_train_begin(self) -> None:
+        if self.run.epoch == self.run.job.initial_epoch:
+            self.wait = self.cooling = 0
+            self.best = math.nan
+
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         value = self.read(logs)
         if self.cooling > 0:
@@ -220,7 +230,11 @@ class ModelCheckpoint(Monitor):
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         if not self.save_best_only or self.improves(self.read(logs)):
-            path = self.filepath.format(epoch=epoch + 1, **logs)
+            try:
+                path = self.filepath.format(epoch=epoch + 1, **logs)
+            except KeyError as error:
+                raise unknown_name("metric", error.args[0], ["epoch", *logs], at="ModelCheckpoint.filepath") from error
+            self.model.history = self.run.history  # type: ignore[assignment]
             self.model.save(path, overwrite=True)  # type: ignore[operator]
 
     def get_state(self) -> dict[str, Any]:

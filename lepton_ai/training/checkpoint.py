@@ -1,5 +1,6 @@
 """Checkpoints: a folder with tensors as safetensors and the rest as JSON, written whole, verified when read."""
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from lepton_ai.core import StorageError, atomic_directory, sha256
 
-FORMAT = 1
+FORMAT, TENSORS = 1, "tensors.safetensors"
 
 
 class _State(msgspec.Struct, kw_only=True):
@@ -29,14 +30,14 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], values: dict[str, An
     """
     own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
     with atomic_directory(path, overwrite=True) as folder:
-        file = folder / "tensors.safetensors"
+        file = folder / TENSORS
         try:
             safetensors.torch.save_file(own, file)
         except safetensors.SafetensorError as error:
             raise StorageError(
                 f"could not write: {error}", at=str(path), fix="The previous one is untouched."
             ) from error
-        state = _State(hashes={file.name: sha256(file)}, values=values)
+        state = _State(hashes={file.name: sha256(file)}, values=_spelled(values))
         (folder / "state.json").write_bytes(msgspec.json.encode(state))
 
 
@@ -53,11 +54,29 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise StorageError(
             f"is of format {state.format}, this Lepton reads up to {FORMAT}", at=str(path), fix="Update lepton-ai."
         )
-    for name, expected in state.hashes.items():
+    for name, expected in {TENSORS: "", **state.hashes}.items():
         file = path / name
         if not file.is_file() or sha256(file) != expected:
             raise StorageError(f"{name} is damaged: its SHA-256 is not the recorded one", at=str(path))
-    return safetensors.torch.load_file(path / "tensors.safetensors"), state.values
+    return safetensors.torch.load_file(path / TENSORS), _numbers(state.values)
+
+
+def _spelled(value: Any) -> Any:
+    """JSON has no NaN and no infinity, and a metric that was not measured is NaN: such numbers are spelled out."""
+    if isinstance(value, dict):
+        return {key: _spelled(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spelled(each) for each in value]
+    return {"float": str(value)} if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _numbers(value: Any) -> Any:
+    """What `_spelled` made of it, back."""
+    if isinstance(value, dict):
+        if value.keys() == {"float"}:
+            return float(value["float"])
+        return {key: _numbers(each) for key, each in value.items()}
+    return [_numbers(each) for each in value] if isinstance(value, list) else value
 
 
 def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -75,3 +94,8 @@ def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tenso
         index, _, key = name.partition("/")
         state.setdefault(int(index), {})[key] = value
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    # Fused kernels walk over weight and state alike in memory, so the state must have the weight's strides again.
+    for parameter, own in optimizer.state.items():
+        for key, value in own.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                own[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)

@@ -1,6 +1,7 @@
 """Measuring and predicting: the same forward pass, nothing learnt."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -25,42 +26,46 @@ def evaluate(
     penalty: Callable[[], Tensor | None] | None = None,
 ) -> dict[str, float]:
     """The loss and the metrics over all rows of `loader`, exact for any batch size and number of workers."""
-    training = module.training
-    module.eval()
     objective.reset()
     sums = torch.zeros(1 + len(objective.heads), dtype=torch.float64, device=device)
     rows = 0
-    for cpu_batch in loader.epoch(0):
-        batch = device_batch(cpu_batch, device)
-        rows += batch.global_rows
-        if batch.positions.numel() == 0:
-            continue
-        outputs = module(batch.x)
-        losses = objective.losses(outputs, batch)
-        sums[0] += objective.total(losses) * batch.global_rows
-        for index, loss in enumerate(losses):
-            sums[1 + index] += loss * batch.global_rows
-        objective.update(outputs, batch.y)
-    module.train(training)
+    with _inference(module):
+        for cpu_batch in loader.epoch(0):
+            batch = device_batch(cpu_batch, device)
+            rows += batch.global_rows
+            if batch.positions.numel() == 0:
+                continue
+            outputs = module(batch.x)
+            losses = objective.losses(outputs, batch)
+            sums[0] += objective.total(losses) * batch.global_rows
+            for index, loss in enumerate(losses):
+                sums[1 + index] += loss * batch.global_rows
+            objective.update(outputs, batch.y)
     world.sum(sums)
     for metric in objective.states:
         world.sum(metric.state)
     extra = None if penalty is None else penalty()
     logs = {"loss": float(sums[0]) / max(1, rows) + (0.0 if extra is None else float(extra))}
-    trained = [head for head in objective.heads if head.loss is not None]
     if len(objective.heads) > 1:
-        logs |= {f"{head.name}_loss": float(sums[1 + i]) / max(1, rows) for i, head in enumerate(trained)}
+        logs |= {f"{head.name}_loss": float(sums[1 + i]) / max(1, rows) for i, head in enumerate(objective.trained)}
     return logs | objective.results()
 
 
 @torch.no_grad()
 def predict(module: nn.Module, loader: Loader, device: torch.device) -> Any:
     """The outputs for all rows of `loader`, in order, as numpy arrays in the structure that the module returns."""
+    with _inference(module):
+        return _joined([module(device_batch(batch, device).x) for batch in loader.epoch(0)])
+
+
+@contextlib.contextmanager
+def _inference(module: nn.Module) -> Iterator[None]:
     training = module.training
     module.eval()
-    parts = [module(device_batch(batch, device).x) for batch in loader.epoch(0)]
-    module.train(training)
-    return _joined(parts)
+    try:
+        yield
+    finally:
+        module.train(training)
 
 
 def _joined(parts: list[Any]) -> Any:

@@ -7,15 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lepton_ai.core import DivergedError
-from lepton_ai.data import Batch
+from lepton_ai.data import Batch, Indexed
 from lepton_ai.hal import applied
 from lepton_ai.rng import StepContext, derive, step_context
 from lepton_ai.training.evaluate import evaluate
 from lepton_ai.training.history import History
-from lepton_ai.training.run import Job, Run, device_batch
+from lepton_ai.training.interrupt import Interrupt
+from lepton_ai.training.run import Job, Run, device_batch, seed_device
 
 log = logging.getLogger("lepton_ai.training")
 
@@ -23,13 +24,14 @@ log = logging.getLogger("lepton_ai.training")
 def fit(job: Job) -> History:
     """Train until the epochs are done or a callback stops the run; the module then holds the weights.
 
-    Ctrl-C ends the run early: the history so far is returned, marked `interrupted`, and a checkpoint is kept in
-    the job's folder (or `runs/interrupted`), from which the same job goes on.
+    Ctrl-C ends the run after the step under way: the history so far is returned, marked `interrupted`, and a
+    checkpoint is kept in the job's folder (or `runs/interrupted`), from which the same job goes on. A second Ctrl-C
+    does not wait, and keeps the checkpoint of the last epoch only.
 
     Raises: DivergedError naming the step whose loss is not finite; the module keeps its last good weights.
     """
-    with applied(job.plan) as device:
-        run = Run(job, device)
+    with applied(job.plan) as device, Interrupt(worker=job.world.size > 1) as interrupt:
+        run = Run(job, device, interrupt)
         checkpoint = None if job.folder is None else job.folder / "checkpoint"
         if checkpoint is not None and checkpoint.exists():
             run.restore(checkpoint)
@@ -46,17 +48,20 @@ def fit(job: Job) -> History:
                     logs |= {f"val_{name}": value for name, value in measured.items()}
                 run.end_epoch(logs)
         except KeyboardInterrupt:
+            if interrupt.insisted:
+                raise
             run.history.interrupted = True
-            path = checkpoint or Path("runs/interrupted/checkpoint")
-            run.save(path)
-            log.warning("interrupted in epoch %d, step %d; checkpoint in %s", run.epoch + 1, run.step, path)
+            if job.world.leads:
+                path = checkpoint or Path("runs/interrupted/checkpoint")
+                run.save(path)
+                log.warning("interrupted in epoch %d, step %d; checkpoint in %s", run.epoch + 1, run.step, path)
         finally:
             run.module.eval()
             run.optimizer.zero_grad(set_to_none=True)
             for callback in run.callbacks:
                 callback.on_train_end()
-        if job.result is not None and job.world.leads:
-            run.save(job.result)
+            if job.result is not None and job.world.leads:
+                run.save(job.result)
     return run.history
 
 
@@ -68,13 +73,13 @@ def train_epoch(run: Run, forward: Callable[[Any], Any]) -> None:
     for cpu_batch in job.loader.epoch(run.epoch, run.step):
         batch = device_batch(cpu_batch, run.device)
         # Foreign modules draw from torch's own generator: a seed per step makes a resumed run draw the same.
-        torch.manual_seed(derive(job.seed, "foreign", run.total_steps, world.rank))
+        seed_device(run.device, derive(job.seed, "foreign", run.total_steps, world.rank))
         loss, outputs = _loss(run, forward, batch)
         if outputs is not None:
             loss.backward()  # type: ignore[no-untyped-call]
-        total = world.sum_gradients(parameters, loss.detach())
+        total, asked = world.sum_gradients(parameters, loss.detach(), run.interrupt.asked)
         if not math.isfinite(total.item()):
-            _give_up(run, total)
+            raise _diverged(run, f"the loss became {total.item()} in epoch {run.epoch + 1}, step {run.step + 1}")
         for group in run.optimizer.param_groups:
             group["lr"] = run.learning_rate
         run.optimizer.step()
@@ -82,6 +87,11 @@ def train_epoch(run: Run, forward: Callable[[Any], Any]) -> None:
         if outputs is not None:
             job.objective.update(outputs, batch.y)
         run.end_step(total, batch)
+        if asked:
+            raise KeyboardInterrupt
+    if not _finite(run.module):
+        # The last step's loss was finite and its gradient was not; no later step of this epoch would tell.
+        raise _diverged(run, f"the weights are not finite after the last step of epoch {run.epoch + 1}")
     world.average_buffers(run.module)
 
 
@@ -93,7 +103,10 @@ def _loss(run: Run, forward: Callable[[Any], Any], batch: Batch) -> tuple[Tensor
     context = StepContext(seed=job.seed, epoch=run.epoch, positions=batch.positions)
     with step_context(context):
         outputs = forward(batch.x)
-    loss = job.objective.total(job.objective.losses(outputs, batch, run.class_weight))
+    losses = job.objective.losses(outputs, batch, run.class_weight)
+    if len(job.objective.heads) > 1:
+        run.head_sums += torch.stack(losses).detach() * batch.global_rows
+    loss = job.objective.total(losses)
     penalty = None if job.penalty is None else job.penalty()
     if penalty is not None:
         # Every row carries an equal part of the penalty, so that the workers' parts add up to all of it.
@@ -101,14 +114,33 @@ def _loss(run: Run, forward: Callable[[Any], Any], batch: Batch) -> tuple[Tensor
     return loss, outputs
 
 
-def _give_up(run: Run, loss: Tensor) -> None:
-    where = f"epoch {run.epoch + 1}, step {run.step + 1}"
+def _diverged(run: Run, what: str) -> DivergedError:
+    """The error to raise, after the module got back the last good weights if it lost them."""
     kept = "the weights from just before that step"
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in run.module.parameters()):
+    if not _good(run):
         run.module.load_state_dict(run.last_good)
-        kept = f"the weights from the start of epoch {run.epoch + 1}, the last that were finite"
-    raise DivergedError(
-        f"the loss became {loss.item()} in {where}; the model keeps {kept}",
+        kept = f"the weights from the start of epoch {run.epoch + 1}, the last that are known to be good"
+    return DivergedError(
+        f"{what}; the model keeps {kept}",
         at="fit",
         fix="Lower the learning rate, scale the inputs to about -1 to 1, or look for extreme targets.",
     )
+
+
+@torch.no_grad()
+def _good(run: Run) -> bool:
+    """Whether the weights are finite and still give a finite loss where the epoch began."""
+    if not _finite(run.module):
+        return False
+    if run.step == 0 or not isinstance(run.job.loader.source, Indexed):
+        return True
+    batch = device_batch(next(iter(run.job.loader.epoch(run.epoch))), run.device)
+    if batch.positions.numel() == 0:
+        return True
+    run.module.eval()
+    return math.isfinite(run.job.objective.total(run.job.objective.losses(run.module(batch.x), batch)).item())
+
+
+def _finite(module: nn.Module) -> bool:
+    """Whether all weights and running statistics are."""
+    return all(bool(torch.isfinite(value).all()) for value in module.state_dict().values())

@@ -42,7 +42,7 @@ class Objective:
     ) -> None:
         self.loss, self.metrics, self.loss_weights = loss, metrics, loss_weights
         self.heads: list[Head] = []
-        for each in loss.values() if isinstance(loss, dict) else loss if isinstance(loss, list) else [loss]:
+        for each in _parts(loss):
             if each is not None:
                 get_loss(each)  # an unknown name is better found at compile than at fit
 
@@ -93,7 +93,7 @@ class Objective:
             if batch.weight is not None:
                 values = values * batch.weight
             if class_weight is not None:
-                values = values * class_weight[_classes(target)]
+                values = values * _weights_of(class_weight, target)
             result.append(values.sum() / batch.global_rows)
         return result
 
@@ -140,9 +140,14 @@ class Objective:
         """
         return {
             "loss": _stored(self.loss),
-            "metrics": _stored(self.metrics),
+            "metrics": _stored(_as_metrics(self.metrics)),
             "loss_weights": _stored(self.loss_weights),
         }
+
+    @property
+    def trained(self) -> list[Head]:
+        """The outputs that have a loss."""
+        return [head for head in self.heads if head.loss is not None]
 
     @property
     def states(self) -> list[Metric]:
@@ -170,16 +175,38 @@ class Objective:
     def _per_output(self, given: Any, names: list[str], what: str, *, shared: bool) -> list[Any]:
         if given is None:
             return [None] * len(names)
-        if isinstance(given, dict):
+        if isinstance(given, dict) and not _is_config(given):
             unknown = sorted(given.keys() - set(names))
             if unknown:
                 raise ConfigError(f"{what} names outputs {unknown} that are not there", fix=f"Outputs: {names}.")
             return [given.get(name) for name in names]
-        if shared and (not isinstance(given, list) or len(names) == 1):
-            return [given[0] if what == "loss" and isinstance(given, list) else given] * len(names)
+        if shared and (not isinstance(given, list | tuple) or len(names) == 1):
+            if what == "loss" and isinstance(given, list | tuple) and len(given) == 1:
+                given = given[0]
+            return [given] * len(names)
         if isinstance(given, list | tuple) and len(given) == len(names):
             return list(given)
         raise ConfigError(at=f"compile({what}=...)", got=given, expected=f"one for each of the outputs {names}")
+
+
+def _is_config(value: Any) -> bool:
+    """Whether this is one loss or metric as `config()` stores it, not a choice for each output."""
+    return isinstance(value, dict) and value.keys() == {"class", "config"}
+
+
+def _parts(given: Any) -> list[Any]:
+    if isinstance(given, dict) and not _is_config(given):
+        return list(given.values())
+    return list(given) if isinstance(given, list | tuple) else [given]
+
+
+def _as_metrics(value: Any) -> Any:
+    """Losses that are used as metrics become metrics, since some names mean either."""
+    if isinstance(value, dict):
+        return {key: _as_metrics(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_as_metrics(each) for each in value]
+    return get_metric(value) if isinstance(value, Loss) else value
 
 
 def _stored(value: Any) -> Any:
@@ -201,6 +228,11 @@ def _named(metric: Metric, given: MetricLike) -> Metric:
     return metric
 
 
-def _classes(target: Tensor) -> Tensor:
+def _weights_of(class_weight: Tensor, target: Tensor) -> Tensor:
     one_hot = target.ndim > 1 and target.shape[-1] > 1
-    return target.argmax(-1) if one_hot else target.reshape(-1).long()
+    classes = target.argmax(-1) if one_hot else target.reshape(-1).long()
+    if classes.numel() and not 0 <= int(classes.min()) <= int(classes.max()) < len(class_weight):
+        raise DataError(
+            f"class_weight is for the classes 0 to {len(class_weight) - 1}, the targets hold others", at="fit"
+        )
+    return class_weight[classes]

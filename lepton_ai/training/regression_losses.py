@@ -25,13 +25,13 @@ class RegressionLoss(Loss):
         """The cost of each element; both tensors have one shape and dtype, and so has the answer."""
 
     def check(self, target: Tensor, output_shape: Shape) -> None:
-        size = "one column" if target.ndim < 2 else f"{target.shape[-1]} column{'s' * (target.shape[-1] != 1)}"
+        columns = 1 if target.ndim < 2 else target.shape[-1]
         units = output_shape[-1] if len(output_shape) > 1 else 1
         self.check_elementwise(
             target,
             output_shape,
-            f"The targets have {size} and the model {units} output{'s' * (units != 1)}: give the last layer one unit "
-            "for each column (for example Dense(1)), or targets of the outputs' shape.",
+            f"The targets have {columns} column{'s' * (columns != 1)} and the model {units} output{'s' * (units != 1)}: "
+            f"give the last layer one unit for each column (for example Dense({columns})), or targets of the outputs' shape.",
         )
         self.check_finite(target)
 

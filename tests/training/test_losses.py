@@ -169,7 +169,7 @@ REFUSED: list[tuple[str, Tensor, tuple[int | None, ...], type[Exception], str]] 
         r"mean_squared_error: targets of shape \(batch, 1\) do not fit outputs of shape \(batch, 3\). "
         r"The targets have 1 column and the model 3 outputs: give the last layer one unit for each column",
     ),
-    ("mae", torch.zeros(8), (None, 3), ShapeError, r"targets of shape \(batch,\) .* have one column and the model 3"),
+    ("mae", torch.zeros(8), (None, 3), ShapeError, r"targets of shape \(batch,\) .* have 1 column and the model 3"),
     ("huber", torch.zeros(8, 3), (None, 1), ShapeError, r"3 columns and the model 1 output:"),
     ("msle", torch.tensor([1.0, -2.0]), (2, 1), DataError, "targets are negative.*-2.0 at row 1.*mean_squared_error"),
     ("bce", torch.zeros(8, 1), (None, 3), ShapeError, r"Dense\(1, activation='sigmoid'\).*sparse_categorical"),

@@ -1,10 +1,5 @@
 """The page in a real browser: no sideways scrolling, legible text, no label cut off, the policy lets the style in."""
 
-import html
-import json
-import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -32,35 +27,9 @@ from lepton_ai.evaluation import (
     timings_section,
     worst_mistakes_section,
 )
+from tests.contracts.browser import BROWSER, measure
 
-BROWSER = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(BROWSER is None, reason="no Chromium on this machine")]
-
-# Headless windows have a least width, so the page is measured in a frame of the width that is wanted.
-WRAPPER = """<!doctype html><style>* {{ margin: 0; border: 0 }}</style><body>
-<iframe width="{width}" height="900" srcdoc="{page}"></iframe>
-<script>
-addEventListener("load", () => {{
-  const page = document.querySelector("iframe").contentDocument, root = page.documentElement;
-  const texts = [...page.querySelectorAll("svg.chart text")].map((text) => {{
-    const svg = text.ownerSVGElement, box = text.getBoundingClientRect(), frame = svg.getBoundingClientRect();
-    return {{
-      text: text.textContent,
-      size: parseFloat(getComputedStyle(text).fontSize) * svg.getScreenCTM().a,
-      out: Math.max(frame.left - box.left, box.right - frame.right, frame.top - box.top, box.bottom - frame.bottom),
-    }};
-  }});
-  const facts = {{
-    scroll: root.scrollWidth, client: root.clientWidth, texts,
-    page: getComputedStyle(page.querySelector(".page")).maxWidth,
-    images: [...page.images].every((image) => image.complete && image.naturalWidth > 0),
-  }};
-  document.body.innerHTML = "<pre id=facts></pre>";
-  document.querySelector("#facts").textContent = JSON.stringify(facts);
-}});
-</script>"""
 
 
 def sample() -> str:
@@ -98,24 +67,6 @@ def _judged(random: np.random.Generator, classes: int) -> Any:
     scores[np.arange(600), targets] += 0.5
     labels = [f"class number {index}" if index % 3 else str(index) for index in range(classes)]
     return evaluate_classification(scores / scores.sum(axis=1, keepdims=True), targets, labels)
-
-
-def measure(page: str, width: int, folder: Path) -> dict[str, Any]:
-    assert BROWSER is not None
-    wrapper = folder / "wrapper.html"
-    wrapper.write_text(WRAPPER.format(width=width, page=html.escape(page)), encoding="utf-8")
-    options = (
-        "--headless --hide-scrollbars --no-sandbox --disable-gpu --disable-background-networking "
-        "--disable-component-update --disable-sync --no-first-run --window-size=1600,1000 --dump-dom"
-    )
-    profile = f"--user-data-dir={folder / 'profile'}"
-    done = subprocess.run(
-        [BROWSER, *options.split(), profile, wrapper.as_uri()], capture_output=True, text=True, timeout=60, check=True
-    )
-    found = re.search(r'<pre id="facts">(.*?)</pre>', done.stdout, re.DOTALL)
-    assert found, done.stdout[:500] + done.stderr[-500:]
-    facts: dict[str, Any] = json.loads(html.unescape(found[1]))
-    return facts
 
 
 @pytest.mark.parametrize("width", [320, 360, 768, 1440])
