@@ -4,7 +4,7 @@ import importlib
 import sys
 
 BENCHMARKS = {
-    "fit_overhead": "Model.fit beside the same loop written by hand in torch; half a minute",
+    "fit_overhead": "Model.fit beside the same loop written by hand in torch; minutes",
     "optimizers": "the channel-adaptive optimiser beside Adam and SGD on real data; minutes",
 }
 

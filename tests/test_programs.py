@@ -93,7 +93,7 @@ def test_foreign_module(tmp_path: Path) -> None:
     again = lepton_ai.load(tmp_path / "net.lepton", module=Net())
     assert np.array_equal(again.predict(x), model.predict(x))
     # It is plain PyTorch all the while.
-    assert any_torch_module is model.inner  # type: ignore[attr-defined]
+    assert any_torch_module is model.inner
     with torch.no_grad():
         assert np.allclose(any_torch_module(torch.from_numpy(x)).numpy(), model.predict(x), atol=1e-6)
 

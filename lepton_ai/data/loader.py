@@ -144,6 +144,9 @@ class _Order:
 
     def rows(self, first: int, last: int) -> npt.NDArray[np.int64]:
         """Rows at the positions from `first` up to `last`."""
+        number, start = divmod(first, self._size)
+        if self._seed is not None and start + last - first <= self._size:  # inside one pass, as most batches are
+            return self._pass(self._seed, number)[start : start + last - first]
         positions = np.arange(first, last, dtype=np.int64)
         if self._seed is None:
             return positions % self._size

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from lepton_ai.core import ConfigError, DataError, ShapeError, UsageError
-from lepton_ai.data import check_finite, check_lengths
+from lepton_ai.data import as_array, check_finite, check_lengths
 
 Floats = npt.NDArray[Any]
 
@@ -18,7 +18,7 @@ class _Linear:
     intercept: Floats | None = None
 
     def _design(self, x: Any) -> Floats:
-        array = np.asarray(x, dtype=np.float64)
+        array = np.asarray(as_array(x, "x"), dtype=np.float64)
         if array.ndim != 2:
             raise ShapeError(at=f"{type(self).__name__}: x", got=array.shape, expected="(rows, features)")
         check_finite(array, "x")
@@ -55,7 +55,7 @@ class LinearRegression(_Linear):
 
         Raises: ShapeError, DataError.
         """
-        array, target = self._design(x), np.asarray(y, dtype=np.float64)
+        array, target = self._design(x), np.asarray(as_array(y, "y"), dtype=np.float64)
         check_lengths(array, target)
         check_finite(target, "y")
         self._flat = target.ndim == 1
@@ -101,6 +101,8 @@ class LogisticRegression(_Linear):
         """
         array, labels = self._design(x), np.asarray(y)
         check_lengths(array, labels)
+        if labels.dtype.kind == "f":
+            check_finite(labels, "y")
         if labels.ndim != 1:
             raise ShapeError(at="y", got=labels.shape, expected="(rows,) of labels", fix="From one-hot: y.argmax(1).")
         self.classes, codes = np.unique(labels, return_inverse=True)
@@ -140,7 +142,8 @@ class LogisticRegression(_Linear):
 
     def predict(self, x: Any) -> Floats:
         """The most probable label of each row."""
-        labels: Floats = self.classes[self._scores(x).argmax(1)]
+        best = self._scores(x).argmax(1)
+        labels: Floats = self.classes[best]
         return labels
 
     @staticmethod

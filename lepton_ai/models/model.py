@@ -96,6 +96,9 @@ class ModuleModel(Model):
             return self.inner(*x)
         return self.inner(x)
 
+    def parts(self) -> dict[str, nn.Module]:
+        return dict(self.inner.named_children())
+
     def architecture(self) -> Architecture:
         kind = type(self.inner)
         described = {"class": f"{kind.__module__}.{kind.__qualname__}", "config": {"by_name": self.by_name}}

@@ -129,6 +129,10 @@ class Network(Layer):
         """The layers directly inside, in order."""
         return [module for module in self.children() if isinstance(module, Layer)]
 
+    def parts(self) -> dict[str, nn.Module]:
+        """What a summary lists, by name: the modules directly inside."""
+        return dict(self.named_children())
+
     def get_layer(self, name: str) -> Layer:
         """The layer called `name`.
 

@@ -40,7 +40,8 @@ def summarize(model: Network, width: int = 100) -> str:
         title=f"{type(model).__name__} {model.name!r}", box=box.SIMPLE_HEAD, title_justify="left", expand=False
     )
     for heading in ("layer", "kind", "output shape", "parameters", "multiply-adds", "output"):
-        table.add_column(heading, justify="left" if heading in ("layer", "kind", "output shape") else "right")
+        justify: Any = "left" if heading in ("layer", "kind", "output shape") else "right"
+        table.add_column(heading, justify=justify, overflow="fold")
     for row in rows:
         frozen = "" if row.trainable == row.parameters else " frozen"
         table.add_row(
@@ -74,7 +75,7 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
 
 def layer_rows(model: Network) -> list[Row]:
     """One row for each layer directly inside, in order of their first call; a foreign module's own children."""
-    parts = dict(getattr(model, "inner", model).named_children()) or {model.name: model}
+    parts = model.parts() or {model.name: model}
     outputs: dict[str, Any] = {}
     operations: dict[str, int] = {}
 

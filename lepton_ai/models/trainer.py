@@ -12,7 +12,7 @@ from lepton_ai.bundle import Profile
 from lepton_ai.core import ConfigError, DataError, UsageError
 from lepton_ai.data import Arrays, Batches, Indexed, Loader, Subset, as_source, build_profile, check_source
 from lepton_ai.hal import ExecutionPlan, applied, get_plan, place
-from lepton_ai.layers import Input, Layer
+from lepton_ai.layers import Layer
 from lepton_ai.models.network import Network, specs_of
 from lepton_ai.rng import get_seed
 from lepton_ai.training import (
@@ -259,9 +259,7 @@ class Trainer(Network):
         if isinstance(source, Indexed):
             samples = source.fetch(torch.arange(min(8, len(source))))[0]
             names = [spec.name for spec in self.input_specs]
-            profile = build_profile(
-                source, names=source.names or None, labels=source.labels or None, input_names=names
-            )
+            profile = build_profile(source, names=source.names or None, labels=source.labels or None, input_names=names)
             self.keep(samples, profile, tuple(source.labels))
 
     def _accepts_missing(self) -> bool:

@@ -27,11 +27,14 @@ class RegressionLoss(Loss):
     def check(self, target: Tensor, output_shape: Shape) -> None:
         columns = 1 if target.ndim < 2 else target.shape[-1]
         units = output_shape[-1] if len(output_shape) > 1 else 1
+        have = (
+            f"The targets have {columns} column{'s' * (columns != 1)} and the model {units} output{'s' * (units != 1)}"
+        )
         self.check_elementwise(
             target,
             output_shape,
-            f"The targets have {columns} column{'s' * (columns != 1)} and the model {units} output{'s' * (units != 1)}: "
-            f"give the last layer one unit for each column (for example Dense({columns})), or targets of the outputs' shape.",
+            f"{have}: give the last layer one unit for each column (for example Dense({columns})), or targets of the "
+            "outputs' shape.",
         )
         self.check_finite(target)
 

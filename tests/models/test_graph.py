@@ -8,8 +8,19 @@ import pytest
 import torch
 
 from lepton_ai.core import ConfigError, DataError, ShapeError
-from lepton_ai.layers import LSTM, Add, Concatenate, Dense, Embedding, Flatten, GlobalAveragePooling2D, Input
-from lepton_ai.layers import MultiHeadAttention, is_shape, leaves
+from lepton_ai.layers import (
+    LSTM,
+    Add,
+    Concatenate,
+    Dense,
+    Embedding,
+    Flatten,
+    GlobalAveragePooling2D,
+    Input,
+    MultiHeadAttention,
+    is_shape,
+    leaves,
+)
 from lepton_ai.models import Model, Sequential
 from tests.contracts.fitting import compiled, same_state, state, table
 
@@ -156,11 +167,11 @@ def test_a_nested_model_with_named_outputs() -> None:
     y = Input((4,))
     outputs = inner(y)
     model = Model(y, Concatenate()([outputs["q"], outputs["p"]]))
-    x = torch.ones(2, 4)
-    assert torch.equal(model(x), torch.cat([inner(x)["q"], inner(x)["p"]], 1))
+    ones = torch.ones(2, 4)
+    assert torch.equal(model(ones), torch.cat([inner(ones)["q"], inner(ones)["p"]], 1))
     again = Model.from_config(json.loads(json.dumps(model.get_config())))
     again.load_state_dict(model.state_dict())
-    assert torch.equal(again(x), model(x))
+    assert torch.equal(again(ones), model(ones))
 
 
 def test_inputs_are_named() -> None:

@@ -107,7 +107,7 @@ def test_it_is_a_module_for_plain_pytorch() -> None:
     for _ in range(5):
         loss = nn.functional.nll_loss(model(x).log(), y)
         optimizer.zero_grad()
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         optimizer.step()
         losses.append(loss.item())
     assert losses == sorted(losses, reverse=True)
@@ -141,7 +141,9 @@ def test_check_inputs() -> None:
     model = mlp()
     model.check_inputs(torch.ones(2, 9))  # not built: nothing is known yet
     model.predict(X)
-    with pytest.raises(ShapeError, match=r"input 'input' of Sequential 'sequential': got examples of shape \(9,\), exp"):
+    with pytest.raises(
+        ShapeError, match=r"input 'input' of Sequential 'sequential': got examples of shape \(9,\), exp"
+    ):
         model.check_inputs(torch.ones(2, 9))
     with pytest.raises(ShapeError, match="The batch comes first and channels last"):
         model.check_inputs(torch.ones(2, 4, 1))

@@ -2,12 +2,11 @@
 
 import os
 import signal
-import threading
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 import torch
 
@@ -25,7 +24,7 @@ def train(model: Any, workers: int, rows: int = 50, **options: Any) -> Any:
     return model
 
 
-def children() -> list[psutil.Process]:
+def children() -> list[Any]:
     return [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
 
 
@@ -34,9 +33,7 @@ def children() -> list[psutil.Process]:
 def test_losses_metrics_and_weights_are_those_of_one(workers: int, rows: int) -> None:
     """Batches of 12 do not divide by 10; the last ones hold 2, 1 and 7 rows: most shards of those are empty."""
     x, y = table(20)
-    models = [
-        train(compiled(mlp(dropout=0.3)), count, rows, validation_data=(x[:7], y[:7])) for count in (1, workers)
-    ]
+    models = [train(compiled(mlp(dropout=0.3)), count, rows, validation_data=(x[:7], y[:7])) for count in (1, workers)]
     one, several = (model.history for model in models)
     assert one.epoch == several.epoch == [0, 1, 2]
     for name in ("loss", "accuracy", "val_loss", "val_accuracy"):
@@ -155,11 +152,16 @@ def test_ctrl_c_keeps_what_was_learnt(workers: int, tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     before = compiled(mlp())
     before.predict(table()[0])
-    timer = threading.Timer(0.6, os.kill, (os.getpid(), signal.SIGINT))
-    timer.start()
-    model = train(compiled(mlp()), workers, epochs=1_000_000)
+    caller = os.getpid()
+
+    def interrupt(epoch: int, logs: Any) -> None:
+        if epoch == 2:
+            os.kill(caller, signal.SIGINT)
+
+    press = LambdaCallback(on_epoch_end=interrupt)
+    model = train(compiled(mlp()), workers, epochs=1_000_000, callbacks=[press])
     assert model.history.interrupted
-    assert len(model.history.epoch) >= 1
+    assert len(model.history.epoch) >= 3
     assert not same_state(model, before)
     assert children() == []
     path = tmp_path / "runs/interrupted/checkpoint"

@@ -63,7 +63,7 @@ def tokens() -> Sequential:
 
 
 def raw_images() -> Sequential:
-    first = [Input((None, None, 3), dtype="uint8"), Rescaling(1 / 255), RandomFlip("horizontal")]
+    first: list[Any] = [Input((None, None, 3), dtype="uint8"), Rescaling(1 / 255), RandomFlip("horizontal")]
     return Sequential([*first, Conv2D(4, 3), GlobalAveragePooling2D(), Dense(3, "softmax")])
 
 
@@ -322,7 +322,10 @@ def other_class(architecture: Any) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (rename_class, "its architecture cannot be built here: unknown class 'Dens'. Did you mean 'Dense'.* Import the"),
+        (
+            rename_class,
+            "its architecture cannot be built here: unknown class 'Dens'. Did you mean 'Dense'.* Import the",
+        ),
         (widen, "its weights do not fit its architecture"),
         (not_a_model, "describes a Dense, not a model"),
         (other_class, "its architecture cannot be built here: unknown class 'os.system'"),
@@ -330,7 +333,10 @@ def other_class(architecture: Any) -> None:
         (lambda a: a.pop("kind"), "has a broken architecture.json"),
         (lambda a: a["model"]["config"]["layers"][0]["config"].update(nonsense=1), "cannot be built here"),
         (lambda a: a["model"].pop("config"), "describes a dict, not a model"),
-        (lambda a: a["training"]["optimizer"].update({"class": "Adma"}), "cannot be compiled here as it was: unknown optimizer 'Adma'. Did you mean 'adam'.* Register your own"),
+        (
+            lambda a: a["training"]["optimizer"].update({"class": "Adma"}),
+            "cannot be compiled here as it was: unknown optimizer 'Adma'. Did you mean 'adam'.* Register your own",
+        ),
     ],
 )
 def test_an_architecture_that_cannot_be_used(change: Any, message: str, tmp_path: Path) -> None:

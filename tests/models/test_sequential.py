@@ -152,7 +152,9 @@ def test_duplicates_are_refused() -> None:
 
 
 def test_shapes_that_do_not_meet_name_the_layer() -> None:
-    with pytest.raises(ShapeError, match=r"Conv2D 'conv2d_1': got an input of shape \(None, 3, 3, 4\)|Conv2D 'conv2d_1'"):
+    with pytest.raises(
+        ShapeError, match=r"Conv2D 'conv2d_1': got an input of shape \(None, 3, 3, 4\)|Conv2D 'conv2d_1'"
+    ):
         Sequential([Conv2D(4, 3, input_shape=(5, 5, 3)), Conv2D(4, 5), Flatten()]).predict(np.ones((1, 5, 5, 3)))
     with pytest.raises(ShapeError, match="Conv2D 'conv2d': got an input of shape .* expected 4 dimensions"):
         Sequential([Dense(4, input_shape=(4,)), Conv2D(2, 3)]).predict(X)

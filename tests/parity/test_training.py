@@ -52,7 +52,7 @@ def test_fit_is_the_hand_written_loop(
     x, y = data()
     model, module = make(), theirs()
     model.predict(x[:2])
-    values = [value for value in model.state_dict().values()]
+    values = list(model.state_dict().values())
     with torch.no_grad():
         for weight, value in zip(module.parameters(), values, strict=True):
             weight.copy_(value)
@@ -67,7 +67,7 @@ def test_fit_is_the_hand_written_loop(
         for start in range(0, len(x), 6):
             loss = nn.functional.cross_entropy(module(inputs[start : start + 6]), labels[start : start + 6])
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
             losses.append(loss.item())
     assert len(losses) >= 20
@@ -244,7 +244,7 @@ def their_epochs(callback: Any, script: list[float]) -> tuple[list[float], Any]:
     model.compile(keras.optimizers.SGD(0.1), "mse")
     rates: list[float] = []
 
-    class Script(keras.callbacks.Callback):  # type: ignore[misc]
+    class Script(keras.callbacks.Callback):
         def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
             logs["val_loss"] = script[epoch]
             rates.append(float(self.model.optimizer.learning_rate))

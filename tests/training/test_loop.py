@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,12 +13,18 @@ import torch
 from torch import Tensor
 
 from lepton_ai.core import DivergedError, StorageError, UsageError
-from lepton_ai.data import Arrays
 from lepton_ai.layers import Dense, Input, Layer
 from lepton_ai.models import Model, Sequential
 from lepton_ai.rng import set_seed
-from lepton_ai.training import SGD, Adam, CosineDecay, EarlyStopping, ExponentialDecay, LambdaCallback
-from lepton_ai.training import ReduceLROnPlateau
+from lepton_ai.training import (
+    SGD,
+    Adam,
+    CosineDecay,
+    EarlyStopping,
+    ExponentialDecay,
+    LambdaCallback,
+    ReduceLROnPlateau,
+)
 from tests.contracts.fitting import (
     InterruptAt,
     StepLosses,
@@ -67,7 +72,8 @@ def test_same_seed_same_bits(kind: str) -> None:
     make, (x, y) = KINDS[kind][0], KINDS[kind][1]()
     runs = [compiled(make()) for _ in range(3)]
     histories = [
-        model.fit(x, y, batch_size=8, epochs=2, verbose=0, seed=seed) for model, seed in zip(runs, (5, 5, 6), strict=True)
+        model.fit(x, y, batch_size=8, epochs=2, verbose=0, seed=seed)
+        for model, seed in zip(runs, (5, 5, 6), strict=True)
     ]
     assert same_state(runs[0], runs[1])
     assert without_seconds(histories[0]) == without_seconds(histories[1])
@@ -127,7 +133,7 @@ def test_what_a_row_draws_does_not_depend_on_the_batch_size(kind: str) -> None:
     for other in seen[1:]:
         torch.testing.assert_close(seen[0], other, rtol=1e-5, atol=1e-6)
         assert torch.equal(seen[0] == 0, other == 0)
-    first, second = seen[0].split(len(x))
+    first, second = seen[0][: len(x)], seen[0][len(x) :]
     assert not torch.equal(first.sort(0).values, second.sort(0).values)  # another epoch draws anew
 
 
@@ -218,69 +224,6 @@ def test_a_checkpoint_of_another_model_or_seed_is_refused(tmp_path: Path) -> Non
         compiled(mlp()).fit(x, y, verbose=0, run=tmp_path, seed=9)
 
 
-# -- Ctrl-C -------------------------------------------------------------------------------------------------
-
-
-def test_interrupt_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    x, y = table()
-    model = compiled(mlp())
-    history = model.fit(x, y, batch_size=10, epochs=4, verbose=0, callbacks=[InterruptAt(1, 2)])
-    assert history.interrupted
-    assert history.epoch == [0] and len(history["loss"]) == 1
-    assert (tmp_path / "runs/interrupted/checkpoint/state.json").is_file()
-    assert model.predict(x).shape == (50, 3)
-    assert not model.training
-    model.evaluate(x, y)
-    whole, again = compiled(mlp()), compiled(mlp())
-    whole.fit(x, y, batch_size=10, epochs=4, verbose=0)
-    ended = again.fit(x, y, batch_size=10, epochs=4, verbose=0, run="runs/interrupted")
-    assert not ended.interrupted
-    assert same_state(whole, again)
-
-
-class Signals(Arrays):
-    """Sends signals to this process while the batch number `at` is fetched."""
-
-    def __init__(self, x: Any, y: Any, at: int, times: int = 1) -> None:
-        super().__init__(x, y)
-        self.count, self.at, self.times = 0, at, times
-
-    def fetch(self, indices: Tensor) -> Any:
-        self.count += 1
-        if self.count == self.at:
-            for _ in range(self.times):
-                os.kill(os.getpid(), signal.SIGINT)
-        return super().fetch(indices)
-
-
-def test_a_real_interrupt_waits_for_the_step(tmp_path: Path) -> None:
-    x, y = table()
-
-    def program(source: Any, *data: Any) -> Any:
-        model = compiled(mlp())
-        model.fit(source, *data, batch_size=10, epochs=3, verbose=0, run=None if not data else tmp_path)
-        return model
-
-    before = signal.getsignal(signal.SIGINT)
-    model = compiled(mlp())
-    model.fit(Signals(x, y, at=9), batch_size=10, epochs=3, verbose=0, run=tmp_path)
-    assert model.history.interrupted
-    assert signal.getsignal(signal.SIGINT) is before
-    again, whole = compiled(mlp()), compiled(mlp())
-    again.fit(x, y, batch_size=10, epochs=3, verbose=0, run=tmp_path)
-    whole.fit(x, y, batch_size=10, epochs=3, verbose=0)
-    assert same_state(again, whole)
-
-
-def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:
-    model = compiled(mlp())
-    with pytest.raises(KeyboardInterrupt):
-        model.fit(Signals(*table(), at=9, times=2), batch_size=10, epochs=3, verbose=0, run=tmp_path)
-    assert not model.training
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-
-
 # -- divergence ---------------------------------------------------------------------------------------------
 
 
@@ -291,7 +234,9 @@ def test_a_bad_batch_leaves_the_weights_of_the_step_before() -> None:
     model.compile(optimizer=SGD(0.1), loss="mse")
     kept: list[Any] = []
     watch = LambdaCallback(on_train_batch_end=lambda batch, logs: kept.append(state(model)))
-    message = "the loss became (inf|nan) in epoch 1, step 3; the model keeps the weights from just before that step. Low"
+    message = (
+        "the loss became (inf|nan) in epoch 1, step 3; the model keeps the weights from just before that step. Low"
+    )
     with pytest.raises(DivergedError, match=message):
         model.fit(x, y, batch_size=2, shuffle=False, verbose=0, callbacks=[watch])
     assert len(kept) == 2

@@ -129,7 +129,11 @@ def test_targets_are_checked_for_every_output() -> None:
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        (({"a": "mse", "c": "mse"},), ConfigError, r"loss names outputs \['c'\] that are not there. Outputs: \['a', 'b'"),
+        (
+            ({"a": "mse", "c": "mse"},),
+            ConfigError,
+            r"loss names outputs \['c'\] that are not there. Outputs: \['a', 'b'",
+        ),
         (("mse", {"z": ["mae"]}), ConfigError, r"metrics names outputs \['z'\]"),
         ((["mse"] * 3,), ConfigError, r"compile\(loss=...\): got .*, expected one for each of the outputs"),
         (("mse", ["mae"]), ConfigError, r"compile\(metrics=...\): got \['mae'\], expected one for each of the outputs"),
@@ -144,6 +148,7 @@ def test_what_does_not_fit_the_outputs_is_said(
 
 
 def test_unknown_names_are_found_when_compiled() -> None:
-    for loss in ("mes", ["mse", "mes"], {"a": "mes"}):
+    losses: list[Any] = ["mes", ["mse", "mes"], {"a": "mes"}]
+    for loss in losses:
         with pytest.raises(UnknownNameError, match="unknown loss 'mes'"):
             Objective(loss)

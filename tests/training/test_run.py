@@ -75,7 +75,7 @@ def test_save_and_restore_hold_everything(tmp_path: Path) -> None:
         run.optimizer.zero_grad()
         outputs = module.train()(batch.x)
         loss = run.job.objective.total(run.job.objective.losses(outputs, batch))
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         run.optimizer.step()
         run.job.objective.update(outputs, batch.y)
         run.end_step(loss, batch)
