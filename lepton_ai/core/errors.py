@@ -85,7 +85,12 @@ class UsageError(LeptonError, RuntimeError):
 
 
 class DivergedError(LeptonError, ArithmeticError):
-    """Training produced a loss that is not finite. The model keeps its last good state."""
+    """Training produced a loss that is not finite. The model keeps its last good state.
+
+    `history` holds the metrics of the epochs that ended before, by name.
+    """
+
+    history: dict[str, list[float]] = {}
 
 
 class WorkerError(LeptonError, RuntimeError):

@@ -5,7 +5,8 @@ from lepton_ai.layers.activations import get_activation
 from lepton_ai.layers.attention import MultiHeadAttention
 from lepton_ai.layers.augmentation import RandomFlip, RandomTranslation
 from lepton_ai.layers.config import Configured, deserialize, serialize
-from lepton_ai.layers.conv import Conv2D
+from lepton_ai.layers.conv import Conv1D, Conv2D, Conv3D
+from lepton_ai.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from lepton_ai.layers.dense import Dense
 from lepton_ai.layers.dropout import Dropout
 from lepton_ai.layers.embedding import Embedding
@@ -38,6 +39,7 @@ from lepton_ai.layers.regularizers import L1, L1L2, L2, Regularizer, get_regular
 from lepton_ai.layers.reshaping import Flatten, Reshape
 from lepton_ai.layers.resizing import Resizing
 from lepton_ai.layers.scaling import Normalization, Rescaling
+from lepton_ai.layers.separable import DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D
 from lepton_ai.layers.shapes import is_shape, leaves, map_leaves
 from lepton_ai.layers.symbolic import Input, Node, SymbolicTensor, is_symbolic
 
@@ -55,8 +57,15 @@ __all__ = [
     "Concatenate",
     "Configured",
     "Constant",
+    "Conv1D",
+    "Conv1DTranspose",
     "Conv2D",
+    "Conv2DTranspose",
+    "Conv3D",
+    "Conv3DTranspose",
     "Dense",
+    "DepthwiseConv1D",
+    "DepthwiseConv2D",
     "Draws",
     "Dropout",
     "Embedding",
@@ -96,6 +105,8 @@ __all__ = [
     "Rescaling",
     "Reshape",
     "Resizing",
+    "SeparableConv1D",
+    "SeparableConv2D",
     "Softmax",
     "Subtract",
     "SymbolicTensor",

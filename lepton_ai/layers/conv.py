@@ -1,8 +1,8 @@
 """Convolutions."""
 
-from typing import Any, Unpack
+import abc
+from typing import Any, ClassVar, Generic, Unpack
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -11,96 +11,177 @@ from lepton_ai.layers.activations import Function, get_activation
 from lepton_ai.layers.arguments import channels_last, one_of, positive_int, sizes
 from lepton_ai.layers.dtypes import as_float
 from lepton_ai.layers.kernel import KernelLayer, KernelOptions
-from lepton_ai.layers.shapes import Shape, conv_length, same_padding, show
+from lepton_ai.layers.shapes import Shape, show
+from lepton_ai.layers.windows import (
+    Window,
+    around,
+    flat,
+    in_memory_as_inputs,
+    spatial_shape,
+    to_channels_first,
+    to_channels_last,
+)
+
+_CONVOLVE = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 
 
-class Conv2D(KernelLayer):
-    """2D convolution over `(B, H, W, C)`.
+class Convolution(KernelLayer, Generic[Window], abc.ABC):
+    """The base of layers that slide a kernel over `(B, *spatial, C)`.
 
-    Shapes: `(B, H, W, C)` in, `(B, H', W', filters)` out. The kernel sees NCHW through permuted views over
-    channels-last memory, so nothing is copied. For the options see `KernelLayer`.
-
-    Raises: ConfigError for impossible sizes; ShapeError naming the layer if rank or channels do not fit.
-
-    Example:
-        >>> Conv2D(32, (3, 3), activation="relu")(torch.ones(2, 32, 32, 3)).shape
-        torch.Size([2, 30, 30, 32])
+    The kernel sees `(B, C, *spatial)` through permuted views over channels-last memory, so nothing is copied.
     """
 
-    ndim = 4
+    rank: ClassVar[int]
+    paddings: ClassVar[tuple[str, ...]] = ("valid", "same")
     fixed_axes = (-1,)
-    keras_axes = {"weight": (2, 3, 1, 0)}
+
+    def __init__(
+        self,
+        kernel_size: int | Window,
+        strides: int | Window,
+        padding: str,
+        data_format: str | None,
+        dilation_rate: int | Window,
+        activation: str | Function | None,
+        **options: Unpack[KernelOptions],
+    ) -> None:
+        super().__init__(**options)
+        at = type(self).__name__
+        self.kernel_size = sizes(f"{at}.kernel_size", kernel_size, self.rank)
+        self.strides = sizes(f"{at}.strides", strides, self.rank)
+        self.padding = one_of(f"{at}.padding", padding, self.paddings)
+        channels_last(f"{at}.data_format", data_format)
+        self.data_format = data_format
+        self.dilation_rate = sizes(f"{at}.dilation_rate", dilation_rate, self.rank)
+        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
+            raise ConfigError(at=at, got=(self.strides, self.dilation_rate), expected="strides or dilation above 1")
+        self.activation = get_activation(activation)
+
+    @abc.abstractmethod
+    def channels_out(self, channels: int | None) -> int | None:
+        """The output's channels, from the input's."""
+
+    def channels_in(self, input_shape: Any, groups: int = 1) -> int:
+        """The input's channels.
+
+        Raises: ShapeError if they are free or cannot be grouped.
+        """
+        channels: int | None = input_shape[-1]
+        if channels is None or channels % groups:
+            raise ShapeError(
+                f"got an input of shape {show(input_shape)}, expected a number of channels that is a "
+                f"multiple of groups={groups}",
+                at=self.label,
+            )
+        return channels
+
+    def convolve(self, x: Tensor, bias: Tensor | None, groups: int) -> Tensor:
+        """`x`, `(B, C, *spatial)`, under the kernel."""
+        padding: tuple[int, ...] = (0,) * self.rank
+        if self.padding == "causal":
+            x = F.pad(x, ((self.kernel_size[0] - 1) * self.dilation_rate[0], 0))
+        elif self.padding == "same":
+            pairs = around(x, self.kernel_size, self.strides, self.dilation_rate)
+            if all(before == after for before, after in pairs):
+                padding = tuple(before for before, _ in pairs)
+            else:
+                x = F.pad(x, flat(pairs))
+        convolve = _CONVOLVE[self.rank]
+        y: Tensor = convolve(x, self.weight, bias, self.strides, padding, self.dilation_rate, groups)
+        return y
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        spatial = spatial_shape(
+            self.label, input_shape, self.kernel_size, self.strides, self.padding, self.dilation_rate
+        )
+        return (input_shape[0], *spatial, self.channels_out(input_shape[-1]))
+
+
+class Conv(Convolution[Window]):
+    """The base of convolutions in which a filter sees all channels, or those of its group."""
 
     def __init__(
         self,
         filters: int,
-        kernel_size: int | tuple[int, int],
-        strides: int | tuple[int, int] = (1, 1),
+        kernel_size: int | Window,
+        strides: int | Window = 1,
         padding: str = "valid",
         data_format: str | None = None,
-        dilation_rate: int | tuple[int, int] = (1, 1),
+        dilation_rate: int | Window = 1,
         groups: int = 1,
         activation: str | Function | None = None,
         **options: Unpack[KernelOptions],
     ) -> None:
-        super().__init__(**options)
-        self.filters = positive_int("Conv2D.filters", filters)
-        self.kernel_size = sizes("Conv2D.kernel_size", kernel_size, 2)
-        self.strides = sizes("Conv2D.strides", strides, 2)
-        self.padding = one_of("Conv2D.padding", padding, ("valid", "same"))
-        channels_last("Conv2D.data_format", data_format)
-        self.data_format = data_format
-        self.dilation_rate = sizes("Conv2D.dilation_rate", dilation_rate, 2)
-        self.groups = positive_int("Conv2D.groups", groups)
-        if max(self.strides) > 1 and max(self.dilation_rate) > 1:
-            raise ConfigError(
-                at="Conv2D", got=(self.strides, self.dilation_rate), expected="strides or dilation above 1"
-            )
+        super().__init__(kernel_size, strides, padding, data_format, dilation_rate, activation, **options)
+        at = type(self).__name__
+        self.filters = positive_int(f"{at}.filters", filters)
+        self.groups = positive_int(f"{at}.groups", groups)
         if filters % groups:
-            raise ConfigError(at="Conv2D.filters", got=filters, expected=f"a multiple of groups={groups}")
-        self.activation = get_activation(activation)
+            raise ConfigError(at=f"{at}.filters", got=filters, expected=f"a multiple of groups={groups}")
+
+    def channels_out(self, channels: int | None) -> int:
+        return self.filters
 
     def build(self, input_shape: Any) -> None:
-        channels = input_shape[-1]
-        if channels is None or channels % self.groups:
-            raise ShapeError(
-                f"got an input of shape {show(input_shape)}, expected a number of channels that is a "
-                f"multiple of groups={self.groups}",
-                at=self.label,
-            )
+        channels = self.channels_in(input_shape, self.groups)
         self.compute_output_shape(input_shape)
         self.add_kernel((self.filters, channels // self.groups, *self.kernel_size))
-        self.weight.data = self.weight.data.contiguous(memory_format=torch.channels_last)
+        self.weight.data = in_memory_as_inputs(self.weight.data)
         self.add_bias((self.filters,))
 
     def call(self, x: Tensor) -> Tensor:
-        x = as_float(x, self.weight).permute(0, 3, 1, 2)
-        padding: tuple[int, ...] = (0, 0)
-        if self.padding == "same":
-            (top, bottom), (left, right) = (
-                same_padding(length, kernel, stride, dilation)
-                for length, kernel, stride, dilation in zip(
-                    x.shape[2:], self.kernel_size, self.strides, self.dilation_rate, strict=True
-                )
-            )
-            if top == bottom and left == right:
-                padding = (top, left)
-            else:
-                x = F.pad(x, (left, right, top, bottom))
-        y = F.conv2d(x, self.weight, self.bias, self.strides, padding, self.dilation_rate, self.groups)
-        return self.activation(y.permute(0, 2, 3, 1))
+        x = to_channels_first(as_float(x, self.weight))
+        return self.activation(to_channels_last(self.convolve(x, self.bias, self.groups)))
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
-        spatial = tuple(
-            conv_length(length, kernel, stride, self.padding, dilation)
-            for length, kernel, stride, dilation in zip(
-                input_shape[1:3], self.kernel_size, self.strides, self.dilation_rate, strict=True
-            )
-        )
-        if 0 in spatial:
-            raise ShapeError(
-                f"got an input of shape {show(input_shape)}, smaller than the kernel {self.kernel_size}",
-                at=self.label,
-                fix='Give larger images, or write padding="same".',
-            )
-        return (input_shape[0], *spatial, self.filters)
+
+class Conv1D(Conv[tuple[int]]):
+    """1D convolution over `(B, T, C)`.
+
+    Shapes: `(B, T, C)` in, `(B, T', filters)` out. With `padding="causal"` an output sees no later input. For the
+    options see `KernelLayer`.
+
+    Raises: ConfigError for impossible sizes; ShapeError naming the layer if rank or channels do not fit.
+
+    Example:
+        >>> import torch
+        >>> Conv1D(8, 3, padding="causal", dilation_rate=2)(torch.ones(2, 10, 4)).shape
+        torch.Size([2, 10, 8])
+    """
+
+    rank, ndim = 1, 3
+    paddings = ("valid", "same", "causal")
+    keras_axes = {"weight": (2, 1, 0)}
+
+
+class Conv2D(Conv[tuple[int, int]]):
+    """2D convolution over `(B, H, W, C)`.
+
+    Shapes: `(B, H, W, C)` in, `(B, H', W', filters)` out. For the options see `KernelLayer`.
+
+    Raises: ConfigError for impossible sizes; ShapeError naming the layer if rank or channels do not fit.
+
+    Example:
+        >>> import torch
+        >>> Conv2D(32, (3, 3), activation="relu")(torch.ones(2, 32, 32, 3)).shape
+        torch.Size([2, 30, 30, 32])
+    """
+
+    rank, ndim = 2, 4
+    keras_axes = {"weight": (2, 3, 1, 0)}
+
+
+class Conv3D(Conv[tuple[int, int, int]]):
+    """3D convolution over `(B, D, H, W, C)`.
+
+    Shapes: `(B, D, H, W, C)` in, `(B, D', H', W', filters)` out. For the options see `KernelLayer`.
+
+    Raises: ConfigError for impossible sizes; ShapeError naming the layer if rank or channels do not fit.
+
+    Example:
+        >>> import torch
+        >>> Conv3D(4, 3, padding="same")(torch.ones(2, 5, 6, 7, 3)).shape
+        torch.Size([2, 5, 6, 7, 4])
+    """
+
+    rank, ndim = 3, 5
+    keras_axes = {"weight": (2, 3, 4, 1, 0)}

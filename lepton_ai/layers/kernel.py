@@ -9,14 +9,19 @@ from lepton_ai.layers.layer import Layer, LayerOptions
 from lepton_ai.layers.regularizers import Regularizer, get_regularizer
 
 
-class KernelOptions(LayerOptions, total=False):
-    """What the constructors of layers with a kernel take besides their own arguments."""
+class BiasOptions(LayerOptions, total=False):
+    """What the constructors of layers with a bias take besides their own arguments."""
 
     use_bias: bool
-    kernel_initializer: str | Initializer
     bias_initializer: str | Initializer
-    kernel_regularizer: str | Regularizer | None
     bias_regularizer: str | Regularizer | None
+
+
+class KernelOptions(BiasOptions, total=False):
+    """What the constructors of layers with a kernel take besides their own arguments."""
+
+    kernel_initializer: str | Initializer
+    kernel_regularizer: str | Regularizer | None
 
 
 class KernelLayer(Layer):

@@ -65,7 +65,7 @@ def conv_length(length: int | None, kernel: int, stride: int, padding: str, dila
     """The output length of a convolution or pooling along one dimension."""
     if length is None:
         return None
-    if padding == "same":
+    if padding != "valid":  # "same" and "causal" differ in where the zeros stand
         return -(-length // stride)
     return max(0, (length - dilation * (kernel - 1) - 1) // stride + 1)
 

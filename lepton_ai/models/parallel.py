@@ -80,5 +80,7 @@ def _fit_in_workers(job: Job, workers: int) -> History:
         launch(work, workers, folder)
         history = load_result(folder / "result", job.module)
         if (folder / "diverged").exists():
-            raise DivergedError((folder / "diverged").read_text())
+            error = DivergedError((folder / "diverged").read_text())
+            error.history = history.history
+            raise error
         return history

@@ -120,11 +120,13 @@ def _diverged(run: Run, what: str) -> DivergedError:
     if not _good(run):
         run.module.load_state_dict(run.last_good)
         kept = f"the weights from the start of epoch {run.epoch + 1}, the last that are known to be good"
-    return DivergedError(
+    error = DivergedError(
         f"{what}; the model keeps {kept}",
         at="fit",
         fix="Lower the learning rate, scale the inputs to about -1 to 1, or look for extreme targets.",
     )
+    error.history = run.history.history
+    return error
 
 
 @torch.no_grad()

@@ -23,6 +23,7 @@ from lepton_ai.training import (
     EarlyStopping,
     ExponentialDecay,
     LambdaCallback,
+    PiecewiseConstantDecay,
     ReduceLROnPlateau,
 )
 from tests.contracts.fitting import (
@@ -237,9 +238,9 @@ def test_a_bad_batch_leaves_the_weights_of_the_step_before() -> None:
     message = (
         "the loss became (inf|nan) in epoch 1, step 3; the model keeps the weights from just before that step. Low"
     )
-    with pytest.raises(DivergedError, match=message):
+    with pytest.raises(DivergedError, match=message) as caught:
         model.fit(x, y, batch_size=2, shuffle=False, verbose=0, callbacks=[watch])
-    assert len(kept) == 2
+    assert len(kept) == 2 and caught.value.history == {}
     assert finite(model) and all(torch.equal(value, kept[-1][name]) for name, value in model.state_dict().items())
     assert np.isfinite(model.predict(np.ones((1, 2), "float32"))).all()
 
@@ -280,6 +281,15 @@ def test_weights_that_break_in_the_last_step_are_noticed() -> None:
     with pytest.raises(DivergedError, match="the weights are not finite after the last step of epoch 1"):
         model.fit(x, x, batch_size=1, shuffle=False, verbose=0)
     assert finite(model)
+
+
+def test_the_epochs_before_a_divergence_are_in_the_error() -> None:
+    model = Sequential([Dense(1, input_shape=(2,))])
+    model.compile(optimizer=SGD(PiecewiseConstantDecay([2], [0.01, 1e30])), loss="mse")
+    x, y = np.ones((6, 2), "float32"), np.zeros((6, 1), "float32")
+    with pytest.raises(DivergedError, match="in epoch 2, step") as caught:
+        model.fit(x, y, batch_size=2, epochs=4, shuffle=False, verbose=0)
+    assert len(caught.value.history["loss"]) == 1 and np.isfinite(caught.value.history["loss"][0])
 
 
 def built(model: Sequential) -> Sequential:
