@@ -18,7 +18,7 @@ from lepton_ai.data.tree import map_tree
 from lepton_ai.rng import derive, permutation
 
 ROWS = 50_000  # profiled at most
-VALUES = 2_000_000  # profiled at most in one input
+VALUES = 1_000_000  # profiled at most in one input
 COLUMNS = 1_024  # beyond these, an input is one feature
 TOP = 100  # categories that are counted by name
 _LEVELS = np.linspace(0, 1, 21)
