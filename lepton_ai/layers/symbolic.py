@@ -1,20 +1,17 @@
 """Symbolic tensors: what a layer returns when it is called on `Input(...)` instead of on numbers."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lepton_ai.core import ConfigError
 from lepton_ai.layers.shapes import Shape, leaves, show
-
-if TYPE_CHECKING:
-    from lepton_ai.layers.layer import Layer
 
 
 @dataclass(eq=False)
 class Node:
     """One call of one layer: its arguments, in which symbolic tensors are leaves."""
 
-    layer: "Layer | None"  # None: an input
+    layer: Any  # the layer that was called; None: an input
     args: tuple[Any, ...] = ()
     kwargs: dict[str, Any] = field(default_factory=dict)
 

@@ -63,7 +63,8 @@ class LinearRegression(_Linear):
         centre = array.mean(0) if self.fit_intercept else np.zeros(array.shape[1])
         level = target.mean(0) if self.fit_intercept else np.zeros(target.shape[1])
         u, s, vt = np.linalg.svd(array - centre, full_matrices=False)
-        kept = s > s.max(initial=0.0) * max(array.shape) * np.finfo(np.float64).eps
+        # Centring rounds in proportion to the raw values, however small what is left may be.
+        kept = s > np.linalg.norm(array) * max(array.shape) * np.finfo(np.float64).eps
         gain = np.divide(s, s**2 + self.l2, out=np.zeros_like(s), where=kept)
         self.rank = int(kept.sum())
         self.coef = vt.T @ (gain[:, None] * (u.T @ (target - level)))

@@ -5,16 +5,33 @@ import io
 import math
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from torch import Tensor, nn
 
 from lepton_ai.core import ConfigError, UsageError, unknown_name, write_atomic
-
-if TYPE_CHECKING:
-    from lepton_ai.training.run import Run
+from lepton_ai.training.history import History
 
 Logs = dict[str, float]
+
+
+class Running(Protocol):
+    """What a callback may see of the run it is in, and do to it. `epoch` and `step` come next."""
+
+    job: Any
+    history: History
+    epoch: int
+    step: int
+    rows: int
+    loss_sum: Tensor
+    learning_rate_scale: float
+
+    @property
+    def learning_rate(self) -> float:
+        """The rate of the next step."""
+
+    def stop(self) -> None:
+        """End training after this epoch."""
 
 
 class Callback:
@@ -26,7 +43,7 @@ class Callback:
     """
 
     model: nn.Module
-    run: "Run"
+    run: Running
 
     def on_train_begin(self) -> None: ...
 

@@ -8,11 +8,10 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from lepton_ai.core import ConfigError
-from lepton_ai.training.callbacks import Callback, Logs
-from lepton_ai.training.run import Run
+from lepton_ai.training.callbacks import Callback, Logs, Running
 
 
-def epoch_line(run: Run, epoch: int, started: float, logs: Logs) -> str:
+def epoch_line(run: Running, epoch: int, started: float, logs: Logs) -> str:
     """An epoch that ended, in a line."""
     metrics = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
     return f"epoch {epoch + 1}/{run.job.epochs}  {time.perf_counter() - started:.1f}s  {metrics}"
