@@ -37,8 +37,11 @@ def place(module: nn.Module, plan: ExecutionPlan, device: torch.device) -> None:
     """Put a module's weights on `device`, in the layout of `plan`. Training and inference must agree on both: the
     kernels of two layouts differ in the last bits."""
     module.to(device)
-    if plan.channels_last and any(parameter.ndim == 4 for parameter in module.parameters()):
-        module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if plan.channels_last:
+        # One by one: `module.to(memory_format=...)` asks it of weights of every rank, and 5-D ones refuse.
+        for parameter in module.parameters():
+            if parameter.ndim == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
 
 
 def _mallopt(threshold: int) -> None:

@@ -1,15 +1,24 @@
 """The building blocks of models, and every operation from array to array. They know no device."""
 
-from lepton_ai.layers.activation_layers import Activation, ReLU, Softmax
+from lepton_ai.layers.activation_layers import ELU, Activation, LeakyReLU, PReLU, ReLU, Softmax
 from lepton_ai.layers.activations import get_activation
 from lepton_ai.layers.attention import MultiHeadAttention
 from lepton_ai.layers.augmentation import RandomFlip, RandomTranslation
+from lepton_ai.layers.borders import Cropping1D, Cropping2D, Cropping3D, ZeroPadding1D, ZeroPadding2D, ZeroPadding3D
 from lepton_ai.layers.config import Configured, deserialize, serialize
 from lepton_ai.layers.conv import Conv1D, Conv2D, Conv3D
 from lepton_ai.layers.conv_transpose import Conv1DTranspose, Conv2DTranspose, Conv3DTranspose
 from lepton_ai.layers.dense import Dense
-from lepton_ai.layers.dropout import Dropout
+from lepton_ai.layers.dropout import AlphaDropout, Dropout, SpatialDropout1D, SpatialDropout2D, SpatialDropout3D
 from lepton_ai.layers.embedding import Embedding
+from lepton_ai.layers.global_pooling import (
+    GlobalAveragePooling1D,
+    GlobalAveragePooling2D,
+    GlobalAveragePooling3D,
+    GlobalMaxPooling1D,
+    GlobalMaxPooling2D,
+    GlobalMaxPooling3D,
+)
 from lepton_ai.layers.initializers import (
     Constant,
     GlorotNormal,
@@ -30,20 +39,36 @@ from lepton_ai.layers.initializers import (
 )
 from lepton_ai.layers.kernel import KernelLayer, KernelOptions
 from lepton_ai.layers.layer import Layer, LayerOptions
-from lepton_ai.layers.merging import Add, Average, Concatenate, Maximum, MergeLayer, Minimum, Multiply, Subtract
-from lepton_ai.layers.normalization import BatchNormalization, LayerNormalization
-from lepton_ai.layers.pooling import AveragePooling2D, GlobalAveragePooling2D, GlobalMaxPooling2D, MaxPooling2D
+from lepton_ai.layers.merging import Add, Average, Concatenate, Dot, Maximum, MergeLayer, Minimum, Multiply, Subtract
+from lepton_ai.layers.noise import GaussianDropout, GaussianNoise
+from lepton_ai.layers.normalization import (
+    BatchNormalization,
+    GroupNormalization,
+    LayerNormalization,
+    RMSNormalization,
+    UnitNormalization,
+)
+from lepton_ai.layers.pooling import (
+    AveragePooling1D,
+    AveragePooling2D,
+    AveragePooling3D,
+    MaxPooling1D,
+    MaxPooling2D,
+    MaxPooling3D,
+)
 from lepton_ai.layers.random import Draws, RandomLayer, draws_for
 from lepton_ai.layers.recurrent import GRU, LSTM
 from lepton_ai.layers.regularizers import L1, L1L2, L2, Regularizer, get_regularizer
-from lepton_ai.layers.reshaping import Flatten, Reshape
+from lepton_ai.layers.reshaping import Flatten, Permute, RepeatVector, Reshape
 from lepton_ai.layers.resizing import Resizing
 from lepton_ai.layers.scaling import Normalization, Rescaling
 from lepton_ai.layers.separable import DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D
 from lepton_ai.layers.shapes import is_shape, leaves, map_leaves
 from lepton_ai.layers.symbolic import Input, Node, SymbolicTensor, is_symbolic
+from lepton_ai.layers.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
 
 __all__ = [
+    "ELU",
     "GRU",
     "L1",
     "L1L2",
@@ -51,8 +76,11 @@ __all__ = [
     "LSTM",
     "Activation",
     "Add",
+    "AlphaDropout",
     "Average",
+    "AveragePooling1D",
     "AveragePooling2D",
+    "AveragePooling3D",
     "BatchNormalization",
     "Concatenate",
     "Configured",
@@ -63,17 +91,28 @@ __all__ = [
     "Conv2DTranspose",
     "Conv3D",
     "Conv3DTranspose",
+    "Cropping1D",
+    "Cropping2D",
+    "Cropping3D",
     "Dense",
     "DepthwiseConv1D",
     "DepthwiseConv2D",
+    "Dot",
     "Draws",
     "Dropout",
     "Embedding",
     "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GlobalAveragePooling1D",
     "GlobalAveragePooling2D",
+    "GlobalAveragePooling3D",
+    "GlobalMaxPooling1D",
     "GlobalMaxPooling2D",
+    "GlobalMaxPooling3D",
     "GlorotNormal",
     "GlorotUniform",
+    "GroupNormalization",
     "HeNormal",
     "HeUniform",
     "Initializer",
@@ -83,9 +122,12 @@ __all__ = [
     "Layer",
     "LayerNormalization",
     "LayerOptions",
+    "LeakyReLU",
     "LecunNormal",
     "LecunUniform",
+    "MaxPooling1D",
     "MaxPooling2D",
+    "MaxPooling3D",
     "Maximum",
     "MergeLayer",
     "Minimum",
@@ -95,6 +137,9 @@ __all__ = [
     "Normalization",
     "Ones",
     "Orthogonal",
+    "PReLU",
+    "Permute",
+    "RMSNormalization",
     "RandomFlip",
     "RandomLayer",
     "RandomNormal",
@@ -102,16 +147,27 @@ __all__ = [
     "RandomUniform",
     "ReLU",
     "Regularizer",
+    "RepeatVector",
     "Rescaling",
     "Reshape",
     "Resizing",
     "SeparableConv1D",
     "SeparableConv2D",
     "Softmax",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "SpatialDropout3D",
     "Subtract",
     "SymbolicTensor",
     "TruncatedNormal",
+    "UnitNormalization",
+    "UpSampling1D",
+    "UpSampling2D",
+    "UpSampling3D",
     "VarianceScaling",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "ZeroPadding3D",
     "Zeros",
     "deserialize",
     "draws_for",

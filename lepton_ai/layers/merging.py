@@ -11,7 +11,10 @@ from torch import Tensor
 from lepton_ai.core import ConfigError, ShapeError
 from lepton_ai.layers.dtypes import as_float
 from lepton_ai.layers.layer import Layer, LayerOptions
+from lepton_ai.layers.normalization import unit
 from lepton_ai.layers.shapes import Shape, is_shape, show
+
+_SMALLEST = 1e-7  # Keras' epsilon: the least norm to divide by
 
 
 class MergeLayer(Layer, abc.ABC):
@@ -170,3 +173,54 @@ class Concatenate(MergeLayer):
                 raise self._unequal(input_shape, f"sizes that differ at axis {self.axis} only")
             output.append(known.pop() if known else None)
         return tuple(output)
+
+
+class Dot(MergeLayer):
+    """The products of two tensors, summed along an axis of each.
+
+    Shapes: `(B, ..., K, ...)` and `(B, ..., K, ...)` in, K at `axes`; `(B, *rest of the first, *rest of the second)`
+    out, or `(B, 1)` if there is no rest.
+
+    Args:
+        axes: one axis for both, or one for each.
+        normalize: divide by the norms along the axes before; the answer is the cosine.
+
+    Raises: ConfigError for impossible axes; ShapeError naming the layer and both shapes.
+
+    Example:
+        >>> Dot(axes=(1, 2))([torch.ones(2, 3, 5), torch.ones(2, 10, 3)]).shape
+        torch.Size([2, 5, 10])
+    """
+
+    min_ndim = 2
+
+    def __init__(self, axes: int | tuple[int, int], normalize: bool = False, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        both = tuple(axes) if isinstance(axes, tuple | list) else (axes, axes)
+        if len(both) != 2 or not all(isinstance(axis, int) and axis and not isinstance(axis, bool) for axis in both):
+            raise ConfigError(at="Dot.axes", got=axes, expected="one or two axes other than 0, the batch")
+        self.axes = axes
+        self.normalize = normalize
+        self._both = both
+
+    def merge(self, inputs: list[Tensor]) -> Tensor:
+        first, second = (x.movedim(axis, -1) for x, axis in zip(inputs, self._both, strict=True))
+        if self.normalize:
+            first, second = unit(first, (-1,), _SMALLEST), unit(second, (-1,), _SMALLEST)
+        rest = (*first.shape[1:-1], *second.shape[1:-1])
+        rows, columns = (x.flatten(1, -2) if x.ndim > 2 else x.unsqueeze(1) for x in (first, second))
+        return (rows @ columns.mT).reshape(rows.shape[0], *rest or (1,))
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        if len(input_shape) != 2:
+            raise ShapeError(at=self.label, got=len(input_shape), expected="a list of two tensors")
+        rests, summed = [], []
+        for shape, axis in zip(input_shape, self._both, strict=True):
+            if not -len(shape) < axis < len(shape):
+                raise self._unequal(input_shape, f"axes {self._both} in them")
+            rest = list(shape)
+            summed.append(rest.pop(axis))
+            rests += rest[1:]
+        if len({size for size in summed if size is not None}) > 1:
+            raise self._unequal(input_shape, f"equal sizes at the axes {self._both}")
+        return (input_shape[0][0], *(rests or (1,)))

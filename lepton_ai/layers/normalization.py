@@ -1,5 +1,6 @@
 """Normalisation of what flows between layers."""
 
+from collections.abc import Callable
 from typing import Any, Unpack
 
 import torch
@@ -7,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lepton_ai.core import ConfigError, ShapeError
-from lepton_ai.layers.arguments import fraction
+from lepton_ai.layers.arguments import fraction, positive_int
 from lepton_ai.layers.dtypes import as_float
 from lepton_ai.layers.initializers import Initializer, get_initializer
 from lepton_ai.layers.layer import Layer, LayerOptions
@@ -36,9 +37,7 @@ class AffineNormalization(Layer):
     ) -> None:
         super().__init__(**options)
         at = type(self).__name__
-        self.fixed_axes = axis if isinstance(axis, tuple | list) else (axis,)
-        if not self.fixed_axes or not all(isinstance(each, int) and each for each in self.fixed_axes):
-            raise ConfigError(at=f"{at}.axis", got=axis, expected="axes other than 0, the batch")
+        self.fixed_axes = _axes(f"{at}.axis", axis)
         self.axis = axis
         if not epsilon > 0:
             raise ConfigError(at=f"{at}.epsilon", got=epsilon, expected="a positive number")
@@ -68,6 +67,15 @@ class AffineNormalization(Layer):
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         return tuple(input_shape)
+
+    def over_axes(self, x: Tensor, function: Callable[[Tensor, list[int]], Tensor]) -> Tensor:
+        """`function` of `x` and of the sizes at `axis`, which it sees as the last ones."""
+        axes = sorted(axis % x.ndim for axis in self.fixed_axes)
+        last = list(range(x.ndim - len(axes), x.ndim))
+        shape = [x.shape[axis] for axis in axes]
+        if axes == last:
+            return function(x, shape)
+        return function(x.movedim(axes, last), shape).movedim(last, axes)
 
 
 class BatchNormalization(AffineNormalization):
@@ -166,10 +174,124 @@ class LayerNormalization(AffineNormalization):
         )  # fmt: skip
 
     def call(self, x: Tensor) -> Tensor:
-        x = as_float(x, self.weight)
-        axes = sorted(axis % x.ndim for axis in self.fixed_axes)
-        last = list(range(x.ndim - len(axes), x.ndim))
-        shape = [x.shape[axis] for axis in axes]
-        y = x if axes == last else x.movedim(axes, last)
-        y = F.layer_norm(y, shape, self.weight, self.bias, self.epsilon)
-        return y if axes == last else y.movedim(last, axes)
+        return self.over_axes(
+            as_float(x, self.weight), lambda y, shape: F.layer_norm(y, shape, self.weight, self.bias, self.epsilon)
+        )
+
+
+class RMSNormalization(AffineNormalization):
+    """Each example over `axis` to a root mean square of 1, then scaled.
+
+    Zhang and Sennrich, 2019 (arXiv:1910.07467). Shapes: any in, the same out.
+
+    Raises: ConfigError for impossible settings; ShapeError if the sizes at `axis` are free or change.
+
+    Example:
+        >>> RMSNormalization()(torch.tensor([[3.0, -3.0]])).detach()
+        tensor([[ 1.0000, -1.0000]])
+    """
+
+    def __init__(
+        self, axis: int | tuple[int, ...] = -1, epsilon: float = 1e-6, **options: Unpack[LayerOptions]
+    ) -> None:
+        super().__init__(axis, epsilon, False, True, "zeros", "ones", None, None, **options)
+
+    def call(self, x: Tensor) -> Tensor:
+        return self.over_axes(
+            as_float(x, self.weight), lambda y, shape: F.rms_norm(y, shape, self.weight, self.epsilon)
+        )
+
+
+class GroupNormalization(AffineNormalization):
+    """Each example, in each group of channels, to mean 0 and variance 1; then each channel scaled and shifted.
+
+    Wu and He, 2018 (arXiv:1803.08494). Shapes: any with the channels at `axis` in, the same out.
+
+    Args:
+        groups: how many; 1 normalises over all channels, -1 each channel by itself.
+
+    Raises: ConfigError for impossible settings; ShapeError if the channels are free, change or cannot be grouped.
+
+    Example:
+        >>> GroupNormalization(groups=2)(torch.ones(2, 8, 8, 6)).shape
+        torch.Size([2, 8, 8, 6])
+    """
+
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: str | Initializer = "zeros",
+        gamma_initializer: str | Initializer = "ones",
+        beta_regularizer: str | Regularizer | None = None,
+        gamma_regularizer: str | Regularizer | None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(
+            axis, epsilon, center, scale, beta_initializer, gamma_initializer,
+            beta_regularizer, gamma_regularizer, **options,
+        )  # fmt: skip
+        self.groups = -1 if groups == -1 else positive_int("GroupNormalization.groups", groups)
+
+    def build(self, input_shape: Any) -> None:
+        super().build(input_shape)
+        channels = input_shape[self.fixed_axes[0]]
+        if self.groups != -1 and channels % self.groups:
+            raise ShapeError(
+                f"got an input of shape {show(input_shape)}, expected a number of channels that is a "
+                f"multiple of groups={self.groups}",
+                at=self.label,
+            )
+
+    def call(self, x: Tensor) -> Tensor:
+        channel = self.fixed_axes[0]
+        y = as_float(x, self.weight).movedim(channel, 1)
+        groups = y.shape[1] if self.groups == -1 else self.groups
+        # torch 2.13 cannot differentiate it with a shift but no scale.
+        shift = self.bias if self.weight is not None else None
+        y = F.group_norm(y, groups, self.weight, shift, self.epsilon)
+        if self.bias is not None and shift is None:
+            y = y + self.bias.view(-1, *(1,) * (y.ndim - 2))
+        return y.movedim(1, channel)
+
+
+class UnitNormalization(Layer):
+    """Each example over `axis` to a Euclidean norm of 1; zeros stay zeros.
+
+    Shapes: any of at least two dimensions in, the same out.
+
+    Raises: ConfigError for impossible axes.
+
+    Example:
+        >>> UnitNormalization()(torch.tensor([[3.0, 4.0]]))
+        tensor([[0.6000, 0.8000]])
+    """
+
+    min_ndim = 2
+
+    def __init__(self, axis: int | tuple[int, ...] = -1, **options: Unpack[LayerOptions]) -> None:
+        super().__init__(**options)
+        self.axes = _axes("UnitNormalization.axis", axis)
+        self.axis = axis
+
+    def call(self, x: Tensor) -> Tensor:
+        return unit(as_float(x), self.axes, 1e-12)
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        return tuple(input_shape)
+
+
+def unit(x: Tensor, axes: tuple[int, ...], least: float) -> Tensor:
+    """`x` divided by its Euclidean norm over `axes`, or by `least` if that is larger."""
+    norm: Tensor = torch.linalg.vector_norm(x, dim=axes, keepdim=True)
+    return x / norm.clamp(min=least)
+
+
+def _axes(at: str, axis: int | tuple[int, ...]) -> tuple[int, ...]:
+    axes = tuple(axis) if isinstance(axis, tuple | list) else (axis,)
+    if not axes or not all(isinstance(each, int) and each for each in axes):
+        raise ConfigError(at=at, got=axis, expected="axes other than 0, the batch")
+    return axes

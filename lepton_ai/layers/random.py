@@ -33,15 +33,27 @@ class Draws:
         """(B, columns) float32 in [0, 1), in steps of 2**-24."""
         return ((self.bits(columns) >> 8) & 0xFFFFFF) * 2.0**-24
 
+    def normal(self, shape: tuple[int, ...]) -> Tensor:
+        """Float32 of `shape`, which is as for `keep`, of mean 0 and variance 1 (Box and Muller, 1958)."""
+        elements = self._elements(shape)
+        first, second = self.uniform(elements + elements % 2).chunk(2, 1)
+        radius = (-2 * torch.log1p(-first)).sqrt()
+        angle = 2 * math.pi * second
+        return torch.cat((radius * angle.cos(), radius * angle.sin()), 1)[:, :elements].reshape(shape)
+
     def keep(self, shape: tuple[int, ...], rate: float) -> Tensor:
         """Booleans of `shape`, False with probability `rate` (to the nearest 1/65536).
 
         `shape` starts with the batch, or with a multiple of it where a layer has folded time into it.
         """
-        elements = math.prod(shape[1:]) * (shape[0] // max(1, len(self.rows)))
+        elements = self._elements(shape)
         # Two 16-bit lanes of each hash: half the arithmetic, and a rate needs no finer steps.
         lanes = self.bits((elements + 1) // 2).view(torch.int16)[:, :elements]
         return (lanes >= min(round(rate * 65536), 65535) - 32768).reshape(shape)
+
+    def _elements(self, shape: tuple[int, ...]) -> int:
+        """How many numbers a row needs."""
+        return math.prod(shape[1:]) * (shape[0] // max(1, len(self.rows)))
 
 
 def draws_for(layer: Layer, x: Tensor, seed: int | None) -> Draws:

@@ -42,6 +42,11 @@ class Depthwise(Convolution[Window]):
         self.depthwise_initializer = self.kernel_initializer
         self.depthwise_regularizer = self.kernel_regularizer
 
+    @property
+    def channels(self) -> int:
+        """The input's channels; from the kernel, since any number of groups that divides it would pass in torch."""
+        return len(self.weight) // self.depth_multiplier
+
     def add_depthwise(self, channels: int) -> None:
         """Make `weight`, with the fans that Keras counts."""
         self.add_kernel((self.depth_multiplier, channels, *self.kernel_size))
@@ -50,7 +55,8 @@ class Depthwise(Convolution[Window]):
     def _to_keras(self, name: str, value: Tensor) -> Tensor:
         if name != "weight":
             return super()._to_keras(name, value)
-        return value.squeeze(1).unflatten(0, (-1, self.depth_multiplier)).permute(*range(2, self.rank + 2), 0, 1)
+        split = value.reshape(-1, self.depth_multiplier, *value.shape[2:])
+        return split.permute(*range(2, self.rank + 2), 0, 1)
 
     def _from_keras(self, name: str, array: Tensor) -> Tensor:
         if name != "weight":
@@ -91,7 +97,7 @@ class DepthwiseConv(Depthwise[Window]):
 
     def call(self, x: Tensor) -> Tensor:
         x = to_channels_first(as_float(x, self.weight))
-        return self.activation(to_channels_last(self.convolve(x, self.bias, x.shape[1])))
+        return self.activation(to_channels_last(self.convolve(x, self.bias, self.channels)))
 
 
 class DepthwiseConv1D(DepthwiseConv[tuple[int]]):
@@ -169,7 +175,7 @@ class SeparableConv(Depthwise[Window]):
 
     def call(self, x: Tensor) -> Tensor:
         x = to_channels_first(as_float(x, self.weight))
-        y = to_channels_last(self.convolve(x, None, x.shape[1]))
+        y = to_channels_last(self.convolve(x, None, self.channels))
         # A convolution of size 1 is a matrix product over the channels, which are last already.
         return self.activation(F.linear(y, self.pointwise.flatten(1), self.bias))
 

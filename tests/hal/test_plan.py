@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lepton_ai.core import ConfigError, UnknownNameError
-from lepton_ai.hal import ExecutionPlan, applied, get_device, get_plan
+from lepton_ai.hal import ExecutionPlan, applied, get_device, get_plan, place
 
 
 def test_threads_are_set_inside_and_given_back() -> None:
@@ -28,3 +28,11 @@ def test_plans_that_cannot_be_are_refused() -> None:
         get_plan(ExecutionPlan(threads=0))
     with pytest.raises(ConfigError, match="device 'tpu9' cannot be used here"):
         get_device("tpu9")
+
+
+def test_weights_of_rank_4_alone_are_laid_channels_last() -> None:
+    module = torch.nn.ModuleList([torch.nn.Conv2d(2, 3, 3), torch.nn.Conv3d(2, 3, 3)])
+    place(module, ExecutionPlan(), torch.device("cpu"))
+    flat, deep = module[0].weight, module[1].weight
+    assert isinstance(flat, torch.Tensor) and isinstance(deep, torch.Tensor)
+    assert flat.is_contiguous(memory_format=torch.channels_last) and deep.is_contiguous()

@@ -7,6 +7,22 @@ from lepton_ai.layers import Layer
 from tests.contracts.layer import Inputs, LayerContract, noise
 
 
+class TestConv1D(LayerContract):
+    def make(self) -> Layer:
+        return layers.Conv1D(4, 3, padding="causal", dilation_rate=2, activation="relu")
+
+    def example(self) -> Inputs:
+        return (noise(7, 6, 2),)
+
+
+class TestConv3D(LayerContract):
+    def make(self) -> Layer:
+        return layers.Conv3D(4, (1, 2, 3), strides=(1, 2, 1), padding="same", groups=2)
+
+    def example(self) -> Inputs:
+        return (noise(7, 3, 4, 3, 2),)
+
+
 class TestConv2D(LayerContract):
     def make(self) -> Layer:
         return layers.Conv2D(4, (3, 2), strides=2, padding="same", groups=2, activation="relu", use_bias=False)
@@ -57,3 +73,21 @@ def test_free_sizes() -> None:
     assert layers.Conv2D(4, 3).compute_output_shape((None, None, 8, 3)) == (None, None, 6, 4)
     x = torch.randint(0, 255, (1, 4, 4, 1), dtype=torch.uint8)
     assert layers.Conv2D(4, 3)(x).shape == (1, 2, 2, 4)
+
+
+def test_a_causal_convolution_sees_no_later_step() -> None:
+    layer = layers.Conv1D(3, 3, padding="causal", dilation_rate=2)
+    x = noise(1, 9, 2).requires_grad_()
+    layer(x)[0, 5].sum().backward()
+    assert x.grad is not None and x.grad[0].abs().sum(1).nonzero().flatten().tolist() == [1, 3, 5]
+
+
+def test_volumes_stay_channels_last_in_memory() -> None:
+    assert layers.Conv3D(4, 3)(noise(2, 5, 5, 5, 3)).is_contiguous()
+
+
+def test_only_series_are_causal() -> None:
+    with pytest.raises(ConfigError, match=r"Conv2D\.padding"):
+        layers.Conv2D(4, 3, padding="causal")
+    with pytest.raises(ShapeError, match=r"smaller than the kernel \(3, 3, 3\)\. Give larger volumes"):
+        layers.Conv3D(4, 3)(noise(1, 2, 8, 8, 2))

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import torch
 
@@ -52,6 +54,14 @@ class TestConcatenate(LayerContract):
         return ([noise(7, 3, 2), noise(7, 4, 2), noise(7, 1, 2)],)
 
 
+class TestDot(LayerContract):
+    def make(self) -> Layer:
+        return layers.Dot(axes=(1, -1), normalize=True)
+
+    def example(self) -> Inputs:
+        return ([noise(7, 3, 2), noise(7, 4, 2, 3)],)
+
+
 def test_sizes_of_one_stretch() -> None:
     layer = layers.Add()
     assert layer([noise(2, 3, 4), noise(2, 1, 4)]).shape == (2, 3, 4)
@@ -92,3 +102,28 @@ def test_concatenated_sizes_add_up() -> None:
     assert layer.compute_output_shape([(None, 3, 4), (None, 3, 5)]) == (None, 3, 9)
     assert layer.compute_output_shape([(None, 3, None), (None, None, 5)]) == (None, 3, None)
     assert torch.equal(layer([noise(2, 3), noise(2, 1)])[:, :3], noise(2, 3))
+
+
+def test_products_of_vectors_and_matrices() -> None:
+    a, b = noise(5, 3, 2), noise(5, 4, 3, seed=1)
+    torch.testing.assert_close(layers.Dot((1, 2))([a, b]), torch.einsum("bkr,bsk->brs", a, b))
+    torch.testing.assert_close(layers.Dot(1)([a[:, :, 0], b[:, 0]]), (a[:, :, 0] * b[:, 0]).sum(1, keepdim=True))
+    torch.testing.assert_close(layers.Dot(-1, normalize=True)([a, a]).diagonal(0, 1, 2), torch.ones(5, 3))
+    assert layers.Dot((1, 2)).compute_output_shape([(None, 3, None), (None, 4, 3)]) == (None, None, 4)
+    assert layers.Dot(1).compute_output_shape([(None, None), (None, 3)]) == (None, 1)
+
+
+def test_products_that_do_not_fit() -> None:
+    with pytest.raises(
+        ShapeError,
+        match=r"Dot 'cos': got inputs of shapes \(2, 3\), \(2, 4\), expected equal sizes at the axes",
+    ):
+        layers.Dot(1, name="cos")([noise(2, 3), noise(2, 4)])
+    with pytest.raises(ShapeError, match=r"expected axes \(2, 2\) in them"):
+        layers.Dot(2)([noise(2, 3, 4), noise(2, 4)])
+    with pytest.raises(ShapeError, match="got 3, expected a list of two tensors"):
+        layers.Dot(1)([noise(2, 3)] * 3)
+    wrong: list[Any] = [0, (1, 2, 3), (1, 0), 1.5, True]
+    for axes in wrong:
+        with pytest.raises(ConfigError, match=r"Dot\.axes: got .*, expected one or two axes other than 0, the batch"):
+            layers.Dot(axes)

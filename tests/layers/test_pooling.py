@@ -12,6 +12,16 @@ class _OnImages(LayerContract):
         return (noise(7, 5, 6, 3),)
 
 
+class _OnSeries(LayerContract):
+    def example(self) -> Inputs:
+        return (noise(7, 6, 3),)
+
+
+class _OnVolumes(LayerContract):
+    def example(self) -> Inputs:
+        return (noise(7, 3, 4, 3, 2),)
+
+
 class TestMaxPooling2D(_OnImages):
     def make(self) -> Layer:
         return layers.MaxPooling2D(2, padding="same")
@@ -22,14 +32,24 @@ class TestAveragePooling2D(_OnImages):
         return layers.AveragePooling2D((2, 3), strides=(2, 1), padding="same")
 
 
-class TestGlobalAveragePooling2D(_OnImages):
+class TestMaxPooling1D(_OnSeries):
     def make(self) -> Layer:
-        return layers.GlobalAveragePooling2D()
+        return layers.MaxPooling1D(3, strides=2, padding="same")
 
 
-class TestGlobalMaxPooling2D(_OnImages):
+class TestAveragePooling1D(_OnSeries):
     def make(self) -> Layer:
-        return layers.GlobalMaxPooling2D(keepdims=True)
+        return layers.AveragePooling1D(3, strides=2, padding="same")
+
+
+class TestMaxPooling3D(_OnVolumes):
+    def make(self) -> Layer:
+        return layers.MaxPooling3D((2, 1, 2), padding="same")
+
+
+class TestAveragePooling3D(_OnVolumes):
+    def make(self) -> Layer:
+        return layers.AveragePooling3D(2, strides=1, padding="same")
 
 
 def test_an_image_smaller_than_the_window() -> None:
@@ -61,7 +81,17 @@ def test_refused_arguments() -> None:
         ConfigError, match=r'AveragePooling2D\.data_format: got .channels_first., expected "channels_last"'
     ):
         layers.AveragePooling2D(data_format="channels_first")
-    with pytest.raises(ConfigError, match=r"GlobalMaxPooling2D\.data_format"):
-        layers.GlobalMaxPooling2D(data_format="channels_first")
     with pytest.raises(ConfigError, match=r"MaxPooling2D\.pool_size: got 0, expected a positive int"):
         layers.MaxPooling2D(0)
+    with pytest.raises(ConfigError, match=r"AveragePooling3D\.strides: got \(1, 2\), expected an int or 3 of them"):
+        layers.AveragePooling3D(2, strides=(1, 2))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_cells_outside_count_for_nothing(rank: int) -> None:
+    """Keras on torch repeats the edge instead where the padding is uneven; on TensorFlow it does as we do."""
+    x = -1 - noise(2, *(5, 4, 7)[:rank], 3).abs()
+    ones = getattr(layers, f"AveragePooling{rank}D")(2, strides=1, padding="same")(torch.ones_like(x))
+    assert torch.equal(ones, torch.ones_like(x))
+    largest = getattr(layers, f"MaxPooling{rank}D")(3, strides=2, padding="same")(x)
+    assert largest.max() <= -1

@@ -13,6 +13,10 @@ from tests.contracts.layer import noise
 
 MAKERS: dict[str, Any] = {
     "dropout": lambda seed=None: layers.Dropout(0.5, seed=seed),
+    "alpha": lambda seed=None: layers.AlphaDropout(0.5, seed=seed),
+    "spatial": lambda seed=None: layers.SpatialDropout2D(0.5, seed=seed),
+    "noise": lambda seed=None: layers.GaussianNoise(0.5, seed=seed),
+    "factors": lambda seed=None: layers.GaussianDropout(0.5, seed=seed),
     "flip": lambda seed=None: layers.RandomFlip(seed=seed),
     "translation": lambda seed=None: layers.RandomTranslation(0.3, 0.3, seed=seed),
 }
@@ -92,5 +96,6 @@ def test_uniform_draws() -> None:
 def test_odd_counts_and_empty_batches() -> None:
     draws = layers.Draws(torch.arange(3, dtype=torch.int32), 11)
     assert torch.equal(draws.keep((3, 7), 0.5), draws.keep((3, 8), 0.5)[:, :7])
+    assert draws.normal((3, 7)).shape == (3, 7) and draws.normal((6, 2, 2)).shape == (6, 2, 2)
     empty = layers.Draws(torch.arange(0, dtype=torch.int32), 11)
     assert empty.keep((0, 7), 0.5).shape == (0, 7)

@@ -27,6 +27,22 @@ class TestReshape(LayerContract):
         return (noise(7, 2, 3, 4),)
 
 
+class TestPermute(LayerContract):
+    def make(self) -> Layer:
+        return layers.Permute((3, 1, 2))
+
+    def example(self) -> Inputs:
+        return (noise(7, 2, 3, 4),)
+
+
+class TestRepeatVector(LayerContract):
+    def make(self) -> Layer:
+        return layers.RepeatVector(3)
+
+    def example(self) -> Inputs:
+        return (noise(7, 4),)
+
+
 def test_numbers_stay_in_order() -> None:
     x = torch.arange(24).view(1, 2, 3, 4)
     assert torch.equal(layers.Flatten()(x), torch.arange(24)[None])
@@ -57,3 +73,21 @@ def test_impossible_targets(target: tuple[int, ...]) -> None:
         ConfigError, match=r"Reshape\.target_shape: got .*, expected positive ints, one of which may be -1"
     ):
         layers.Reshape(target)
+
+
+@pytest.mark.parametrize("dims", [(), (0, 1), (1, 3), (1, 1), 2])
+def test_dims_are_an_order_of_the_axes(dims: tuple[int, ...]) -> None:
+    with pytest.raises(ConfigError, match=r"Permute\.dims: got .*, expected the axes 1, 2, \.\.\. in some order"):
+        layers.Permute(dims)
+
+
+def test_another_number_of_axes_is_refused() -> None:
+    layer = layers.Permute((2, 1), name="turn")
+    wanted = r"'turn': got an input of shape \(2, 3\), expected 3 dimensions with the batch for dims=\(2, 1\)"
+    with pytest.raises(ShapeError, match=wanted):
+        layer(noise(2, 3))
+    layer(noise(2, 3, 4))
+    with pytest.raises(ShapeError, match=wanted):
+        layer(noise(2, 3))
+    with pytest.raises(ConfigError, match=r"RepeatVector\.n: got 0, expected a positive int"):
+        layers.RepeatVector(0)
