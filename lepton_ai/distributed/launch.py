@@ -5,6 +5,7 @@ and the caller's program is not run again. A forked process must not use its par
 worker computes with one thread. Forking is not safe once a CUDA context exists, nor on macOS and Windows.
 """
 
+import ctypes
 import datetime
 import multiprocessing
 import multiprocessing.connection
@@ -22,6 +23,8 @@ import torch.distributed as dist
 
 from lepton_ai.core import ConfigError, UsageError, WorkerError, write_atomic
 from lepton_ai.distributed.world import World
+
+_PR_SET_PDEATHSIG = 1
 
 
 def launch(work: Callable[[World], None], workers: int, folder: Path, *, timeout: float = 300.0) -> None:
@@ -43,8 +46,9 @@ def launch(work: Callable[[World], None], workers: int, folder: Path, *, timeout
             fix="Train with num_workers=1 here.",
         )
     context = multiprocessing.get_context("fork")
+    caller = os.getpid()
     processes = [
-        context.Process(target=_work, args=(work, World(rank, workers), folder, timeout), name=f"worker-{rank}")
+        context.Process(target=_work, args=(work, World(rank, workers), folder, timeout, caller), name=f"worker-{rank}")
         for rank in range(workers)
     ]
     try:
@@ -81,7 +85,15 @@ def _wait(processes: list[ForkProcess], folder: Path) -> None:
                 raise _failure(processes, processes.index(process), folder)
 
 
-def _work(work: Callable[[World], None], world: World, folder: Path, timeout: float) -> None:
+def _end_with(parent: int) -> None:
+    """Let the kernel end this worker when the caller dies, however it dies; nobody else would."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it died before it could be asked for
+        os._exit(1)
+
+
+def _work(work: Callable[[World], None], world: World, folder: Path, timeout: float, parent: int) -> None:
+    _end_with(parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's to handle: it asks the workers to end
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     torch.set_num_threads(1)

@@ -2,14 +2,20 @@
 
 import dataclasses
 import tempfile
+import warnings
 from pathlib import Path
 from typing import Any
+
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lepton_ai.core import ConfigError, DivergedError
 from lepton_ai.data import Indexed, as_source
 from lepton_ai.distributed import World, launch
+from lepton_ai.layers import BatchNormalization
 from lepton_ai.models.model import Model
 from lepton_ai.training import Callback, History, Job, fit, load_result, progress
+
+_NORMALISES = (BatchNormalization, _BatchNorm)
 
 
 def distributed_train(
@@ -30,8 +36,9 @@ def distributed_train(
     """Train a compiled model with `num_workers` processes; it holds the trained weights afterwards.
 
     `batch_size` is the global batch. Every worker takes a contiguous part of each, gradients and metrics are
-    summed, so the result is that of one worker up to the order of float summation. Running statistics of
-    `BatchNormalization` are averaged over the workers at the end of each epoch.
+    summed, so the result is that of one worker up to the order of float summation. Batch normalisation is the
+    exception: each worker normalises by its own part of the batch, and running statistics are averaged at the end
+    of each epoch; a warning says so.
 
     Callbacks run in the first worker, which is another process: what they change in themselves stays there.
 
@@ -50,6 +57,13 @@ def distributed_train(
     job = dataclasses.replace(job, callbacks=[*(callbacks or []), *progress(verbose)])
     if isinstance(num_workers, bool) or not isinstance(num_workers, int) or num_workers < 1:
         raise ConfigError(at="distributed_train(num_workers=...)", got=num_workers, expected="a positive int")
+    if num_workers > 1 and any(isinstance(each, _NORMALISES) for each in model.modules()):
+        warnings.warn(
+            f"{model.label} normalises batches: with {num_workers} workers each does so over its own part of the "
+            "batch, and the result differs from that of one worker",
+            UserWarning,
+            stacklevel=2,
+        )
     if num_workers == 1:
         model.history = fit(job)
     else:

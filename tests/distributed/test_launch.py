@@ -3,8 +3,11 @@
 import multiprocessing
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +100,39 @@ def test_threads_of_the_caller_do_not_hold_up_the_workers(tmp_path: Path) -> Non
     finally:
         torch.set_num_threads(before)
     assert multiprocessing.active_children() == []
+
+
+def test_workers_end_with_their_caller(tmp_path: Path) -> None:
+    program = """
+import os, sys, time
+from pathlib import Path
+from lepton_ai.distributed import launch
+
+def work(world):
+    (Path(sys.argv[1]) / f"pid-{world.rank}").write_text(str(os.getpid()))
+    time.sleep(120)
+
+launch(work, 2, Path(sys.argv[1]))
+"""
+    caller = subprocess.Popen([sys.executable, "-c", program, str(tmp_path)])
+    try:
+        wait_for(lambda: all((tmp_path / f"pid-{rank}").exists() for rank in range(2)))
+        workers = [int((tmp_path / f"pid-{rank}").read_text()) for rank in range(2)]
+    finally:
+        caller.kill()
+        caller.wait()
+    wait_for(lambda: not any(alive(worker) for worker in workers))
+
+
+def alive(process: int) -> bool:
+    try:
+        return "Z" not in Path(f"/proc/{process}/stat").read_text().split()[2]
+    except FileNotFoundError:
+        return False
+
+
+def wait_for(happened: Callable[[], bool], seconds: float = 30.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.02)
