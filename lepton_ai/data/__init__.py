@@ -1,7 +1,7 @@
 """Data: sources, tables, checks, schema, splits, the order of rows, and the profile that goes into the bundle."""
 
 from lepton_ai.data.arrays import Arrays
-from lepton_ai.data.check import check_finite, check_lengths, check_source
+from lepton_ai.data.check import Missing, check_batch, check_finite, check_lengths, check_source, is_resident
 from lepton_ai.data.convert import as_array, to_tensor
 from lepton_ai.data.dispatch import as_source
 from lepton_ai.data.encode import encode_labels, to_categorical
@@ -23,6 +23,7 @@ __all__ = [
     "ImageFolder",
     "Indexed",
     "Loader",
+    "Missing",
     "ResumeWarning",
     "Schema",
     "Subset",
@@ -31,10 +32,12 @@ __all__ = [
     "as_array",
     "as_source",
     "build_profile",
+    "check_batch",
     "check_finite",
     "check_lengths",
     "check_source",
     "encode_labels",
+    "is_resident",
     "read_csv",
     "split",
     "split_indices",

@@ -15,8 +15,8 @@ from lepton_ai.data.tree import map_paths, map_tree
 class Arrays(Indexed):
     """Rows of arrays that share their first size; several inputs or targets come as a tuple or a dictionary.
 
-    Memory is shared with numpy arrays and tensors unless they are float64, which becomes float32, once. Nothing is
-    written to. `sample_weight` (N,) is float32, finite and not negative.
+    Memory is shared with numpy arrays and tensors unless they are float64 or float16, which become float32,
+    once. Nothing is written to. `sample_weight` (N,) is float32, finite and not negative.
 
     Raises: DataError for no rows, lengths that differ, strings, dates; ShapeError for scalars and ragged lists.
 

@@ -9,8 +9,13 @@ from torch import Tensor
 
 from lepton_ai.core import DataError, ShapeError
 from lepton_ai.data.convert import as_array, share
-from lepton_ai.data.source import Indexed
+from lepton_ai.data.source import Batch, Indexed, Subset
 from lepton_ai.data.tree import leaves
+
+_AT_ONCE = 1 << 22  # values of a subset gathered at a time
+
+Missing = bool | frozenset[str]
+"""Whether NaN is an answer: everywhere, nowhere, or in the arrays of these paths, such as `x[1]` or `x['age']`."""
 
 
 def check_lengths(x: Any, y: Any = None, weight: Any = None) -> int:
@@ -34,8 +39,9 @@ def check_lengths(x: Any, y: Any = None, weight: Any = None) -> int:
     return rows
 
 
-def check_finite(array: Any, at: str = "x", allow_nan: bool = False, names: Sequence[str] = ()) -> None:
-    """Refuse infinity, and NaN unless `allow_nan`, in an array or a nest of them. `names` are those of columns.
+def check_finite(array: Any, at: str = "x", allow_nan: Missing = False, names: Sequence[str] = ()) -> None:
+    """Refuse infinity, and NaN unless `allow_nan` (everywhere, or in the arrays of these paths), in an array or a
+    nest of them. `names` are those of columns.
 
     Raises: DataError with how many, in how many rows, and where the first is.
 
@@ -49,20 +55,62 @@ rows or fill the gaps before training.
         tensor = _floats(leaf, path)
         if tensor is None or bool(torch.isfinite(tensor.sum())):
             continue  # a finite sum proves that all is finite, without a second array
-        bad = torch.isinf(tensor) if allow_nan else ~torch.isfinite(tensor)
+        missing = allow_nan if isinstance(allow_nan, bool) else path in allow_nan
+        bad = torch.isinf(tensor) if missing else ~torch.isfinite(tensor)
         if bool(bad.any()):
             raise _not_finite(tensor, bad, path, names, target=at.startswith("y"))
 
 
-def check_source(source: Any, *, allow_nan: bool = False) -> None:
+def check_source(source: Any, *, allow_nan: Missing = False) -> None:
     """`check_finite` on what `source` holds in memory: inputs (where `allow_nan` counts), targets and weights.
+
+    Of a Subset its own rows count, and are numbered as they lie there.
 
     Raises: DataError as `check_finite`.
     """
     if isinstance(source, Indexed):
-        check_finite(source.x_all, "x", allow_nan)
+        root, indices = _root(source)
+        for path, leaf in leaves(root.x_all, "x"):
+            _check_rows(leaf, indices, path, allow_nan)
         check_finite(source.y_all, "y")
         check_finite(source.weight_all, "sample_weight")
+
+
+def is_resident(source: Any) -> bool:
+    """Whether `check_source` sees all of the inputs and targets; the batches of other sources need `check_batch`."""
+    return isinstance(source, Indexed) and _root(source)[0].x_all is not None
+
+
+def check_batch(batch: Batch, *, allow_nan: Missing = False) -> None:
+    """`check_finite` on a batch of a source that is not in memory as a whole.
+
+    Raises: DataError as `check_finite`; rows are those of the batch.
+    """
+    check_finite(batch.x, "x", allow_nan)
+    check_finite(batch.y, "y")
+    check_finite(batch.weight, "sample_weight")
+
+
+def _root(source: Indexed) -> tuple[Indexed, Tensor | None]:
+    """The source behind subsets (of subsets), and which of its rows they name; None is all."""
+    indices: Tensor | None = None
+    while isinstance(source, Subset):
+        indices = source.indices if indices is None else source.indices[indices]
+        source = source.source
+    return source, indices
+
+
+def _check_rows(leaf: Any, indices: Tensor | None, path: str, allow_nan: Missing) -> None:
+    if indices is None:
+        check_finite(leaf, path, allow_nan)
+        return
+    tensor = _floats(leaf, path)
+    if tensor is None:
+        return
+    rows = max(1, _AT_ONCE // tensor[0].numel())
+    indices = indices.to(tensor.device)
+    if not all(bool(torch.isfinite(tensor[part].sum())) for part in torch.split(indices, rows)):
+        check_finite(tensor[indices], path, allow_nan)  # all at once, so that the counts and the row are right
 
 
 def _floats(leaf: Any, at: str) -> Tensor | None:

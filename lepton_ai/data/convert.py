@@ -16,6 +16,7 @@ _STRINGS = (
     "If they are numbers written as text, convert them: np.asarray(values, dtype='float32'). "
     "If they are classes, number them: lepton_ai.data.encode_labels(values)."
 )
+_TO_FLOAT32 = (torch.float16, torch.float64)
 _DATES = "Turn them into numbers first, for example days since a date: (t - t.min()) / np.timedelta64(1, 'D')."
 
 
@@ -42,7 +43,7 @@ to one length.
 
 
 def to_tensor(value: Any, at: str) -> Tensor:
-    """`value` as a tensor: float64 becomes float32; other floats, integers, uint8 and bool keep their dtype.
+    """`value` as a tensor: float64 and float16 become float32; bfloat16, integers, uint8 and bool keep their dtype.
 
     Memory is shared with `value` where its dtype stays. uint16 becomes int32, uint32 and uint64 become int64, since
     torch has few operations on those.
@@ -53,13 +54,13 @@ def to_tensor(value: Any, at: str) -> Tensor:
     if isinstance(array, Tensor):
         if array.is_complex():
             raise _complex(at)
-        return _float32(array, at) if array.dtype == torch.float64 else array
+        return _float32(array, at) if array.dtype in _TO_FLOAT32 else array
     if array.dtype.kind == "u" and array.dtype.itemsize > 1:
         if array.dtype.itemsize == 8 and array.size and array.max() > np.iinfo(np.int64).max:
             raise DataError("integers too large for int64", at=at, got=int(array.max()))
         array = array.astype(np.int32 if array.dtype.itemsize == 2 else np.int64)
     tensor = share(array)
-    return _float32(tensor, at) if tensor.dtype == torch.float64 else tensor
+    return _float32(tensor, at) if tensor.dtype in _TO_FLOAT32 else tensor
 
 
 def share(array: npt.NDArray[Any]) -> Tensor:

@@ -65,6 +65,7 @@ from lepton_ai.layers.scaling import Normalization, Rescaling
 from lepton_ai.layers.separable import DepthwiseConv1D, DepthwiseConv2D, SeparableConv1D, SeparableConv2D
 from lepton_ai.layers.shapes import is_shape, leaves, map_leaves
 from lepton_ai.layers.symbolic import Input, Node, SymbolicTensor, is_symbolic
+from lepton_ai.layers.tracking import within
 from lepton_ai.layers.upsampling import UpSampling1D, UpSampling2D, UpSampling3D
 
 __all__ = [
@@ -179,4 +180,5 @@ __all__ = [
     "leaves",
     "map_leaves",
     "serialize",
+    "within",
 ]

@@ -5,6 +5,8 @@ Every constructor argument is kept as the attribute of the same name; that is th
 
 from typing import Any, Self
 
+from torch import nn
+
 from lepton_ai.core import ConfigError, Registry, constructor_values
 
 registry: Registry[type["Configured"]] = Registry("class")
@@ -34,9 +36,9 @@ def serialize(value: Any) -> Any:
     """A value as JSON can hold it; configured objects become {"class": ..., "config": ...}."""
     if isinstance(value, Configured):
         return {"class": type(value).__name__, "config": value.get_config()}
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | nn.ModuleList):
         return [serialize(each) for each in value]
-    if isinstance(value, dict):
+    if isinstance(value, dict | nn.ModuleDict):
         return {str(key): serialize(each) for key, each in value.items()}
     if value is None or isinstance(value, bool | int | float | str):
         return value

@@ -20,7 +20,7 @@ class Embedding(Layer):
     Shapes: `(B, ...)` whole numbers from 0 to `input_dim - 1` in, `(B, ..., output_dim)` out. It makes no mask:
     give recurrent layers theirs, `LSTM(8)(embedded, mask=tokens != 0)`.
 
-    Raises: DataError naming a token that is out of range.
+    Raises: DataError naming a token that is out of range or no whole number.
 
     Example:
         >>> Embedding(1000, 64)(torch.tensor([[1, 2, 3]])).shape
@@ -59,6 +59,12 @@ class Embedding(Layer):
         self.add_weight("weight", shape, self.embeddings_initializer, regularizer=self.embeddings_regularizer)
 
     def call(self, x: Tensor) -> Tensor:
+        if x.is_floating_point() and not torch.compiler.is_compiling() and bool((x != x.floor()).any()):
+            raise DataError(
+                at=self.label,
+                message=f"got the token {x[x != x.floor()][0].item():.6g}, expected whole numbers",
+                fix="Tokens count from 0; numbers that measure something go into Dense or Normalization.",
+            )
         tokens = x if x.dtype in (torch.int32, torch.int64) else x.long()
         try:
             return F.embedding(tokens, self.weight)

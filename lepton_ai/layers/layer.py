@@ -9,15 +9,17 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lepton_ai.core import ConfigError, ShapeError, UsageError, snake_case
+from lepton_ai.core import ConfigError, ShapeError, UsageError, constructor_arguments, snake_case, unknown_name
 from lepton_ai.layers.config import Configured
 from lepton_ai.layers.initializers import Initializer, get_initializer
 from lepton_ai.layers.regularizers import Regularizer
 from lepton_ai.layers.shapes import is_shape, leaves, map_leaves, merge, shapes_of, show
 from lepton_ai.layers.symbolic import Node, SymbolicTensor, is_symbolic
+from lepton_ai.layers.tracking import tracked
 from lepton_ai.rng import derive, get_seed
 
 _made: Counter[str] = Counter()
+_TORCHS_OWN = frozenset(vars(nn.Module()))
 
 
 class LayerOptions(TypedDict, total=False):
@@ -32,7 +34,8 @@ class Layer(Configured, nn.Module):
     """A `torch.nn.Module` with Keras' life: constructed, `build(input_shape)` once, then `call(inputs)`.
 
     Subclass it: keep every constructor argument as the attribute of the same name, make weights with
-    `add_weight` in `build`, compute in `call`. Shapes are batch first and channels last, and include the batch.
+    `add_weight` in `build`, compute in `call`. Layers may be kept in lists and dicts.
+    Shapes are batch first and channels last, and include the batch.
     A layer computes as at inference until `train()` is called, as `fit` does.
 
     Args:
@@ -49,9 +52,16 @@ class Layer(Configured, nn.Module):
     keras_axes: ClassVar[dict[str, tuple[int, ...]]] = {}
 
     def __init__(
-        self, *, name: str | None = None, trainable: bool = True, input_shape: tuple[int | None, ...] | None = None
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        input_shape: tuple[int | None, ...] | None = None,
+        **unknown: Any,  # what no subclass took: a typing mistake
     ) -> None:
         super().__init__()
+        if unknown:
+            raise unknown_name("argument", next(iter(unknown)), _arguments(type(self)), at=type(self).__name__)
         if name is not None and (not isinstance(name, str) or not name or "." in name):
             raise ConfigError(at=f"{type(self).__name__}.name", got=name, expected="a name without dots")
         base = snake_case(type(self).__name__)
@@ -66,6 +76,15 @@ class Layer(Configured, nn.Module):
         self._trainable = trainable
         self._regularizers: dict[str, Regularizer] = {}
         self.training = False
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        super().__setattr__(name, tracked(value, f"{type(self).__name__}.{name}"))
+
+    def track(self) -> None:
+        """Find the layers that were appended to lists kept as attributes."""
+        for name, value in list(vars(self).items()):
+            if name not in _TORCHS_OWN and tracked(value, f"{type(self).__name__}.{name}") is not value:
+                setattr(self, name, value)
 
     # -- what subclasses write ---------------------------------------------------------------------------
 
@@ -198,6 +217,7 @@ class Layer(Configured, nn.Module):
         if self.built:
             return
         self.check_shape(input_shape)
+        self.track()
         self.build(input_shape)
         self.input_shape = input_shape
         self.built = True
@@ -279,3 +299,9 @@ class Layer(Configured, nn.Module):
 
     def extra_repr(self) -> str:
         return self.name
+
+
+def _arguments(cls: type) -> list[str]:
+    return sorted(
+        {name for each in cls.__mro__ if issubclass(each, Layer) for name in constructor_arguments(each)} - {"unknown"}
+    )

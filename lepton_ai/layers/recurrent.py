@@ -117,6 +117,10 @@ class RecurrentLayer(KernelLayer, abc.ABC):
         self, x: Tensor, *, mask: Tensor | None = None, initial_state: Tensor | Sequence[Tensor] | None = None
     ) -> Any:
         self.check_shape(tuple(x.shape))  # oneDNN's kernel would read on beyond a width that does not fit
+        if not torch.compiler.is_compiling() and x.shape[1] == 0:
+            raise ShapeError(
+                f"got sequences of 0 steps, shape {show(tuple(x.shape))}, expected one at least", at=self.label
+            )
         x = as_float(x, self.weight)
         lengths = None if mask is None else self._lengths(x, mask)
         if self.training and self.dropout:

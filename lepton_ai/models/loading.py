@@ -33,11 +33,19 @@ def load(path: str | Path, module: nn.Module | None = None) -> Model:
         )
     try:
         architecture = msgspec.json.decode(bundle.file(ARCHITECTURE).read_bytes(), type=Architecture)
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, RecursionError) as error:
         raise BundleError(f"has a broken {ARCHITECTURE} ({error})", at=str(path)) from error
     if architecture.format > 1:
         raise BundleError(f"has an architecture of format {architecture.format}", at=str(path), fix="Update lepton-ai.")
-    model = _rebuild(architecture, module, path)
+    try:
+        model = _rebuild(architecture, module, path)
+    except (KeyError, IndexError, TypeError, RecursionError, RuntimeError, MemoryError) as error:
+        if isinstance(error, LeptonError):
+            raise
+        reason = str(error).partition("\n")[0]
+        raise BundleError(
+            f"its architecture makes no model ({type(error).__name__}: {reason})", at=str(path)
+        ) from error
     try:
         weights = safetensors.torch.load_file(bundle.weights)
         for name, value in model.state_dict(keep_vars=True).items():

@@ -73,6 +73,9 @@ class ModuleModel(Model):
     ) -> None:
         if not isinstance(module, nn.Module):
             raise ConfigError(at="Model.from_module", got=type(module).__name__, expected="a torch.nn.Module")
+        if not isinstance(input_shape, tuple | list | dict):
+            fix = f"Write Model.from_module(module, ({input_shape},))."
+            raise ConfigError(at="Model.from_module", got=input_shape, expected="the shape of one example", fix=fix)
         super().__init__(name=name or type(module).__name__.lower())
         self.inner = module.eval()
         named = list(input_shape.items()) if isinstance(input_shape, dict) else []

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from lepton_ai.core import ConfigError, ShapeError, UsageError, unique_name, unknown_name
-from lepton_ai.layers import Input, Layer, SymbolicTensor, is_shape, is_symbolic, leaves, map_leaves
+from lepton_ai.layers import Input, Layer, SymbolicTensor, is_shape, is_symbolic, leaves, map_leaves, within
 from lepton_ai.models.architecture import Architecture
 from lepton_ai.models.graph import Graph, pick_inputs
 
@@ -74,9 +74,12 @@ class Network(Layer):
 
     def set_paths(self) -> None:
         """Tell every layer where it stands: its weights and its random draws are functions of that."""
+        # Inside another model, what that one said comes first: equal layers of two towers start differently.
+        prefix = "" if "#" in self.path else f"{self.path}."
         for path, module in self.named_modules():
-            if isinstance(module, Layer) and not module.built and path:
-                module.path = path
+            if isinstance(module, Layer) and not module.built:
+                module.track()  # before the walk goes on into it
+                module.path = f"{prefix}{path}" if path else module.path
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         if self.graph is None:
@@ -127,11 +130,11 @@ class Network(Layer):
     @property
     def layers(self) -> list[Layer]:
         """The layers directly inside, in order."""
-        return [module for module in self.children() if isinstance(module, Layer)]
+        return [module for _, module in within(self) if isinstance(module, Layer)]
 
     def parts(self) -> dict[str, nn.Module]:
         """What a summary lists, by name: the modules directly inside."""
-        return dict(self.named_children())
+        return dict(within(self))
 
     def get_layer(self, name: str) -> Layer:
         """The layer called `name`.

@@ -5,16 +5,17 @@ from typing import Any, Self
 
 from torch import nn
 
-from lepton_ai.core import ConfigError, ShapeError
+from lepton_ai.core import ConfigError, DataError, ShapeError
 from lepton_ai.layers import Embedding, Input, Layer, SymbolicTensor, deserialize, is_shape, serialize
 from lepton_ai.models.foreign import TorchModule
+from lepton_ai.models.graph import pick_inputs
 from lepton_ai.models.model import Model
-from lepton_ai.models.network import adopt
+from lepton_ai.models.network import adopt, as_tensors, specs_of
 
 
 class Sequential(Model):
-    """Layers one after the other. It builds as soon as the input's shape is known: from an `Input` or an
-    `input_shape` in front, else from the first data. Any `torch.nn.Module` may stand among the layers.
+    """Layers one after the other. Their weights are made as soon as the input's shape is known: from an `Input` or
+    an `input_shape` in front, else from the first data. Any `torch.nn.Module` may stand among the layers.
 
     Example:
         >>> from lepton_ai.layers import Dense
@@ -31,6 +32,7 @@ class Sequential(Model):
         trainable: bool = True,
     ) -> None:
         super().__init__(name=name, trainable=trainable)
+        self._reached: Any = None  # the output's shape, once all layers are built
         for layer in layers:
             self.add(layer)
         if not trainable:
@@ -64,6 +66,12 @@ class Sequential(Model):
             raise ConfigError(f"{layer.label} is in this stack already", at=f"{self.label}.add", fix=fix)
         adopt(self, [layer])
         self.built = False
+        if self.input_specs:
+            try:
+                self._build_top(layer)
+            except BaseException:
+                self._modules.popitem()  # what does not fit is not kept
+                raise
 
     def pop(self) -> Layer:
         """Take the top layer off."""
@@ -72,6 +80,7 @@ class Sequential(Model):
         name = next(reversed(self._modules))
         layer = self._modules.pop(name)
         assert isinstance(layer, Layer)
+        self._reached = None
         return layer
 
     def build(self, input_shape: Any) -> None:
@@ -80,6 +89,31 @@ class Sequential(Model):
         for layer in self.layers:
             layer.ensure_built(shape)
             shape = layer.compute_output_shape(shape)
+        self._reached = shape
+
+    def _build_top(self, layer: Layer) -> None:
+        """Make the weights of a new layer, from the shape that those below it give."""
+        if self._reached is None:
+            self.ensure_built(self.input_specs[0].shape)
+            return
+        self.set_paths()
+        layer.ensure_built(self._reached)
+        self._reached = layer.compute_output_shape(self._reached)
+        self.built = True
+
+    def forward(self, *args: Any, **kwargs: Any) -> Any:
+        """As of any model; a dict of the one input is taken by its name."""
+        if args and isinstance(args[0], dict):
+            if not self.input_specs and len(args[0]) == 1:
+                self.input_specs = specs_of(as_tensors(args[0]))
+            names = [spec.name for spec in self.input_specs]
+            if len(names) != 1:
+                if not self.built:
+                    self.input_specs = []
+                fix = "Give the array itself, or join layers of several inputs with Model(inputs, outputs)."
+                raise DataError(at=self.label, got=sorted(args[0]), expected="one input", fix=fix)
+            args = (pick_inputs(args[0], names)[0], *args[1:])
+        return super().forward(*args, **kwargs)
 
     def call(self, x: Any) -> Any:
         for layer in self._modules.values():

@@ -43,6 +43,9 @@ def named_outputs(model: Network, outputs: Any) -> dict[str, Tensor]:
     if isinstance(outputs, dict):
         return outputs
     tensors = list(outputs) if isinstance(outputs, tuple | list) else [outputs]
+    if not all(isinstance(each, Tensor) for each in tensors):
+        fix = "Wrap it in a module whose forward returns a tensor, a flat tuple or a dict of tensors."
+        raise UsageError("its outputs are nested, which a bundle cannot name", at=model.label, fix=fix)
     names = model.output_names() or [f"output_{i}" if len(tensors) > 1 else "output" for i in range(len(tensors))]
     return dict(zip(names, tensors, strict=True))
 

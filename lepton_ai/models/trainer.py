@@ -1,7 +1,6 @@
 """Compile, fit, evaluate, predict: Keras' face over the training engine."""
 
 import dataclasses
-import math
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +8,20 @@ import torch
 from torch import Tensor
 
 from lepton_ai.bundle import Profile
-from lepton_ai.core import ConfigError, DataError, UsageError
+from lepton_ai.core import ConfigError, UsageError
 from lepton_ai.data import Arrays, Batches, Indexed, Loader, Subset, as_source, build_profile, check_source
 from lepton_ai.hal import ExecutionPlan, applied, get_plan, place
 from lepton_ai.layers import Layer
+from lepton_ai.models.arguments import (
+    as_callbacks,
+    as_class_weight,
+    as_fraction,
+    as_seed,
+    maybe_whole,
+    validation_source,
+    whole,
+)
+from lepton_ai.models.missing import missing_inputs
 from lepton_ai.models.network import Network, specs_of
 from lepton_ai.rng import get_seed
 from lepton_ai.training import (
@@ -64,7 +73,7 @@ class Trainer(Network):
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
-        callbacks: list[Callback] | None = None,
+        callbacks: list[Callback] | Callback | None = None,
         validation_split: float = 0.0,
         validation_data: Any = None,
         shuffle: bool = True,
@@ -87,16 +96,24 @@ class Trainer(Network):
             class_weight: weight of each class' rows in the loss.
             steps_per_epoch: length of an epoch; data that ends sooner starts over in a new order.
             seed: of order, dropout and augmentation; `set_seed`'s if not given.
-            run: a folder for the checkpoint after every epoch; if one is there, training goes on from it.
+            run: a folder for the checkpoint after every epoch; if one is there, training goes on from it. The data's
+                size, the batches, the model and the objective must be the same; epochs may be more. A run that is
+                complete gives its history and does not train.
 
         Returns: the History. After Ctrl-C, the history so far, marked `interrupted`.
 
         Raises: UsageError before `compile`; DataError and ShapeError for data that does not fit;
-            DivergedError if the loss is not finite.
+            DivergedError if the loss is not finite; StorageError if `run` holds another run.
         """
-        _check_positive("fit", validation_freq=validation_freq)
-        if isinstance(initial_epoch, bool) or not isinstance(initial_epoch, int) or initial_epoch < 0:
-            raise ConfigError(at="fit(initial_epoch=...)", got=initial_epoch, expected="an int of at least 0")
+        self._compiled("fit")
+        epochs, validation_freq = whole("fit", "epochs", epochs), whole("fit", "validation_freq", validation_freq)
+        initial_epoch = whole("fit", "initial_epoch", initial_epoch, 0)
+        if initial_epoch >= epochs:
+            fix = "epochs is the number of the last epoch, not of those to come."
+            raise ConfigError(
+                at="fit(initial_epoch=...)", got=initial_epoch, expected=f"below epochs={epochs}", fix=fix
+            )
+        validation_split, listed = as_fraction(validation_split), as_callbacks(callbacks)
         source = as_source(x, y, sample_weight)
         if validation_split:
             if not isinstance(source, Indexed) or validation_data is not None:
@@ -116,8 +133,8 @@ class Trainer(Network):
             job,
             initial_epoch=initial_epoch,
             validation_freq=validation_freq,
-            callbacks=[*(callbacks or []), *progress(verbose)],
-            class_weight=self._class_weight(class_weight),
+            callbacks=[*listed, *progress(verbose)],
+            class_weight=self._class_weight(class_weight, job.loader),
             folder=None if run is None else Path(run),
         )
         self.history = fit(job)
@@ -138,18 +155,19 @@ class Trainer(Network):
     ) -> Job:
         """The engine's job for this model: data checked, model built, objective bound."""
         objective = self._compiled("fit")
-        _check_positive("fit", epochs=epochs, batch_size=batch_size, steps_per_epoch=steps_per_epoch)
-        _check_positive("fit", validation_batch_size=validation_batch_size)
-        seed = get_seed() if seed is None else seed
-        loader = Loader(source, batch_size or 32, shuffle=shuffle, seed=seed, steps=steps_per_epoch)
-        check_source(source, allow_nan=self._accepts_missing())
+        epochs, steps = whole("fit", "epochs", epochs), maybe_whole("fit", "steps_per_epoch", steps_per_epoch)
+        batch_size = maybe_whole("fit", "batch_size", batch_size) or 32
+        validation_batch_size = maybe_whole("fit", "validation_batch_size", validation_batch_size)
+        seed = get_seed() if seed is None else as_seed(seed)
+        loader = Loader(source, batch_size, shuffle=shuffle, seed=seed, steps=steps)
+        missing = missing_inputs(self)
+        check_source(source, allow_nan=missing)
         self._bind(objective, loader)
         validation = None
         if validation_data is not None:
-            pair = isinstance(validation_data, tuple | list)
-            held_out = as_source(*validation_data) if pair else as_source(validation_data)
-            check_source(held_out, allow_nan=self._accepts_missing())
-            validation = Loader(held_out, validation_batch_size or batch_size or 32)
+            held_out = validation_source(validation_data)
+            check_source(held_out, allow_nan=missing)
+            validation = Loader(held_out, validation_batch_size or batch_size)
             self._bind(objective, validation)
         assert self.optimizer is not None
         return Job(
@@ -161,6 +179,7 @@ class Trainer(Network):
             validation=validation,
             penalty=self.penalty if self._regularized() else None,
             plan=self.plan,
+            missing=missing,
             seed=seed,
         )
 
@@ -176,11 +195,11 @@ class Trainer(Network):
     ) -> Any:
         """The loss and the metrics on held-out data: a list as Keras gives it (a number if there is only the
         loss), or a dict. The result does not depend on `batch_size`, which is 256 if not given."""
-        objective = self._compiled("evaluate")
-        _check_positive("evaluate", batch_size=batch_size)
-        source = as_source(x, y, sample_weight)
-        check_source(source, allow_nan=self._accepts_missing())
-        loader = Loader(source, batch_size or 256)
+        # A copy, since a callback may evaluate while the original counts the epoch under way.
+        objective = self._compiled("evaluate").copy()
+        source, missing = as_source(x, y, sample_weight), missing_inputs(self)
+        loader = Loader(source, maybe_whole("evaluate", "batch_size", batch_size) or 256)
+        check_source(source, allow_nan=missing)
         self._bind(objective, loader)
         with applied(self.plan) as device:
             place(self, self.plan, device)
@@ -190,6 +209,7 @@ class Trainer(Network):
                 loader,
                 device,
                 penalty=self.penalty if self._regularized() else None,
+                missing=missing,
             )
         if verbose not in ("auto", 0):
             print("  ".join(f"{name} {value:.4g}" for name, value in logs.items()))  # noqa: T201
@@ -198,14 +218,13 @@ class Trainer(Network):
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> Any:
         """The outputs for all rows of `x`, as numpy arrays."""
-        _check_positive("predict", batch_size=batch_size)
-        source = as_source(x)
-        check_source(source, allow_nan=self._accepts_missing())
-        loader = Loader(source, batch_size or 256)
+        source, missing = as_source(x), missing_inputs(self)
+        loader = Loader(source, maybe_whole("predict", "batch_size", batch_size) or 256)
+        check_source(source, allow_nan=missing)
         with applied(self.plan) as device:
             self._first_outputs(loader)
             place(self, self.plan, device)
-            return predict(self, loader, device)
+            return predict(self, loader, device, missing)
 
     # -- for the rooms above -----------------------------------------------------------------------------
 
@@ -240,20 +259,24 @@ class Trainer(Network):
         if outputs is None:
             return
         objective.bind(outputs, self.output_names(), targets)
-        whole = loader.source.y_all if isinstance(loader.source, Indexed) else None
-        objective.check(targets if whole is None else whole, outputs)
+        every = loader.source.y_all if isinstance(loader.source, Indexed) else None
+        objective.check(targets if every is None else every, outputs)
+        objective.check_outputs(outputs)
 
     @torch.no_grad()
     def _first_outputs(self, loader: Loader) -> tuple[Any, Any]:
         """The outputs for the first two rows, which builds the model; and their targets."""
-        if not isinstance(loader.source, Indexed):
-            x, y, _ = loader.source.peek(loader.batch_size)
-        else:
-            x, y, _ = loader.source.fetch(torch.arange(min(2, len(loader.source))))
+        x, y = self._first_rows(loader)
         self.check_inputs(x)
         if not self.input_specs:
             self.input_specs = specs_of(x)
         return self(self.on_own_device(x), training=False), y
+
+    @staticmethod
+    def _first_rows(loader: Loader) -> tuple[Any, Any]:
+        if isinstance(loader.source, Indexed):
+            return loader.source.fetch(torch.arange(min(2, len(loader.source))))[:2]
+        return loader.source.peek(loader.batch_size)[:2]
 
     def _keep(self, source: Indexed | Batches) -> None:
         if isinstance(source, Indexed):
@@ -262,13 +285,10 @@ class Trainer(Network):
             profile = build_profile(source, names=source.names or None, labels=source.labels or None, input_names=names)
             self.keep(samples, profile, tuple(source.labels))
 
-    def _accepts_missing(self) -> bool:
-        return any(isinstance(layer, Layer) and layer.accepts_missing for layer in self.modules())
-
     def _regularized(self) -> bool:
         return any(isinstance(layer, Layer) and layer._regularizers for layer in self.modules())
 
-    def _class_weight(self, weights: dict[int, float] | None) -> Tensor | None:
+    def _class_weight(self, weights: dict[int, float] | None, loader: Loader) -> Tensor | None:
         if weights is None:
             return None
         at = "fit(class_weight=...)"
@@ -278,16 +298,10 @@ class Trainer(Network):
             raise UsageError("a model of several outputs has no one set of classes", at=at, fix=fix)
         shape = self.objective.heads[0].shape
         units = shape[-1] if len(shape) > 1 else 1
-        known = list(range(max(units, 2)))
-        if sorted(weights) != known or not all(0 <= weight < math.inf for weight in weights.values()):
-            raise DataError(at=at, got=weights, expected=f"a weight of at least 0 for each of the classes {known}")
-        return torch.tensor([float(weights[index]) for index in sorted(weights)])
-
-
-def _check_positive(verb: str, **sizes: int | None) -> None:
-    for name, value in sizes.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-            raise ConfigError(at=f"{verb}({name}=...)", got=value, expected="a positive int")
+        source = loader.source
+        y = source.y_all if isinstance(source, Indexed) else None
+        self.objective.check_classes(self._first_rows(loader)[1] if y is None else y)
+        return as_class_weight(weights, max(units, 2))
 
 
 def hold_out(source: Indexed, fraction: float) -> tuple[Indexed, Indexed]:

@@ -4,11 +4,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from lepton_ai.core import ShapeError
+from lepton_ai.core import ConfigError, ShapeError
 from lepton_ai.training.component import number
 from lepton_ai.training.loss import Loss, Shape, aligned, full_precision, per_sample, same, without_one
 
 EPSILON = 1e-7  # Keras' fuzz factor
+_ROUNDING = 1e-2  # as far as probabilities in half precision are off
 
 
 def _log(probability: Tensor) -> Tensor:
@@ -34,6 +35,26 @@ def _classes(loss: Loss, output_shape: Shape, axis: int) -> tuple[tuple[int | No
             fix="Use loss='binary_crossentropy' with one sigmoid unit, or one unit per class.",
         )
     return tuple(sizes[1:]), count
+
+
+def _check_probabilities(loss: Loss, output: Tensor, axis: int | None) -> None:
+    """Refuse raw scores: finite outputs outside [0, 1], or that do not sum to 1 over the class axis."""
+    output = output.detach().float()
+    if not bool(torch.isfinite(output).all()):
+        return  # the loop tells what is not finite
+    outside = (output < -_ROUNDING) | (output > 1 + _ROUNDING)
+    what = f"{output[outside][0].item():.4g} among them" if bool(outside.any()) else ""
+    if not what and axis is not None:
+        total = output.sum(axis)
+        off = (total - 1).abs() > _ROUNDING
+        what = f"those of a row sum to {total[off][0].item():.4g}" if bool(off.any()) else ""
+    if what:
+        activation = "sigmoid" if axis is None else "softmax"
+        raise ConfigError(
+            f"the model's outputs are no probabilities: {what}",
+            at=loss.name,
+            fix=f"End the model with activation='{activation}', or use {type(loss).__name__}(from_logits=True).",
+        )
 
 
 class CategoricalCrossentropy(Loss):
@@ -74,6 +95,10 @@ class CategoricalCrossentropy(Loss):
         if self.label_smoothing:
             target = target * (1 - self.label_smoothing) + self.label_smoothing / classes
         return per_sample(-(target * _log(output / output.sum(-1, keepdim=True))).sum(-1))
+
+    def check_outputs(self, output: Tensor) -> None:
+        if not self.from_logits:
+            _check_probabilities(self, output, self.axis)
 
     def check(self, target: Tensor, output_shape: Shape) -> None:
         rest, count = _classes(self, output_shape, self.axis)
@@ -148,6 +173,10 @@ class SparseCategoricalCrossentropy(Loss):
         labels = target.long()
         return labels.squeeze(-1) if labels.ndim == rank + 1 and labels.shape[-1] == 1 else labels
 
+    def check_outputs(self, output: Tensor) -> None:
+        if not self.from_logits:
+            _check_probabilities(self, output, self.axis)
+
     def check(self, target: Tensor, output_shape: Shape) -> None:
         rest, count = _classes(self, output_shape, self.axis)
         shape = tuple(target.shape[1:])
@@ -206,6 +235,10 @@ class BinaryCrossentropy(Loss):
             with torch.autocast(output.device.type, enabled=False):
                 return per_sample(F.binary_cross_entropy(output, target, reduction="none"))
         return per_sample(F.binary_cross_entropy(output, target, reduction="none"))
+
+    def check_outputs(self, output: Tensor) -> None:
+        if not self.from_logits:
+            _check_probabilities(self, output, None)
 
     def check(self, target: Tensor, output_shape: Shape) -> None:
         units = output_shape[-1] if len(output_shape) > 1 else 1

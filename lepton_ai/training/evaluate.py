@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lepton_ai.data import Loader
+from lepton_ai.data import Loader, Missing, check_batch, check_finite, is_resident
 from lepton_ai.distributed import World
 from lepton_ai.training.objective import Objective
 from lepton_ai.training.run import device_batch
@@ -24,38 +24,54 @@ def evaluate(
     device: torch.device,
     world: World = ALONE,
     penalty: Callable[[], Tensor | None] | None = None,
+    missing: Missing = False,
 ) -> dict[str, float]:
-    """The loss and the metrics over all rows of `loader`, exact for any batch size and number of workers."""
-    objective.reset()
+    """The loss and the metrics over all rows of `loader`, exact for any batch size and number of workers.
+
+    Metrics count from nothing and then get back what they held, as of an epoch under way. Batches of a source that is
+    not in memory are checked as they come; `missing` says where NaN may stand in the inputs.
+    """
+    resident = is_resident(loader.source)
     sums = torch.zeros(1 + len(objective.heads), dtype=torch.float64, device=device)
     rows = 0
-    with _inference(module):
+    with _inference(module), objective.fresh(device):
         for cpu_batch in loader.epoch(0):
+            if not resident:
+                check_batch(cpu_batch, allow_nan=missing)
             batch = device_batch(cpu_batch, device)
             rows += batch.global_rows
             if batch.positions.numel() == 0:
                 continue
             outputs = module(batch.x)
+            if not resident:
+                objective.check(cpu_batch.y, outputs)
             losses = objective.losses(outputs, batch)
             sums[0] += objective.total(losses) * batch.global_rows
             for index, loss in enumerate(losses):
                 sums[1 + index] += loss * batch.global_rows
             objective.update(outputs, batch.y)
-    world.sum(sums)
-    for metric in objective.states:
-        world.sum(metric.state)
+        world.sum(sums)
+        for metric in objective.states:
+            world.sum(metric.state)
+        results = objective.results()
     extra = None if penalty is None else penalty()
     logs = {"loss": float(sums[0]) / max(1, rows) + (0.0 if extra is None else float(extra))}
     if len(objective.heads) > 1:
         logs |= {f"{head.name}_loss": float(sums[1 + i]) / max(1, rows) for i, head in enumerate(objective.trained)}
-    return logs | objective.results()
+    return logs | results
 
 
 @torch.no_grad()
-def predict(module: nn.Module, loader: Loader, device: torch.device) -> Any:
+def predict(module: nn.Module, loader: Loader, device: torch.device, missing: Missing = False) -> Any:
     """The outputs for all rows of `loader`, in order, as numpy arrays in the structure that the module returns."""
+    resident = is_resident(loader.source)
+    parts = []
     with _inference(module):
-        return _joined([module(device_batch(batch, device).x) for batch in loader.epoch(0)])
+        for batch in loader.epoch(0):
+            if not resident:
+                check_finite(batch.x, "x", missing)
+            parts.append(module(device_batch(batch, device).x))
+    return _joined(parts)
 
 
 @contextlib.contextmanager

@@ -9,14 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lepton_ai.core import DivergedError
-from lepton_ai.data import Batch, Indexed
+from lepton_ai.core import DivergedError, StorageError
+from lepton_ai.data import Batch, Indexed, check_batch, is_resident
 from lepton_ai.hal import applied
 from lepton_ai.rng import StepContext, derive, step_context
 from lepton_ai.training.evaluate import evaluate
 from lepton_ai.training.history import History
 from lepton_ai.training.interrupt import Interrupt
-from lepton_ai.training.run import Job, Run, device_batch, seed_device
+from lepton_ai.training.run import Job, Run, device_batch, kept_generators, seed_device
 
 log = logging.getLogger("lepton_ai.training")
 
@@ -25,12 +25,14 @@ def fit(job: Job) -> History:
     """Train until the epochs are done or a callback stops the run; the module then holds the weights.
 
     Ctrl-C ends the run after the step under way: the history so far is returned, marked `interrupted`, and a
-    checkpoint is kept in the job's folder (or `runs/interrupted`), from which the same job goes on. A second Ctrl-C
-    does not wait, and keeps the checkpoint of the last epoch only.
+    checkpoint is kept in the job's folder, from which the same job goes on; a job without a folder leaves it in
+    `runs/interrupted`, and goes on only where that is given as its folder. A second Ctrl-C does not wait, and keeps
+    the checkpoint of the last epoch only. Torch's own generators are as before when this returns.
 
     Raises: DivergedError naming the step whose loss is not finite; the module keeps its last good weights.
     """
-    with applied(job.plan) as device, Interrupt(worker=job.world.size > 1) as interrupt:
+    interrupt = Interrupt(worker=job.world.size > 1)
+    with applied(job.plan) as device, kept_generators(device), interrupt:
         run = Run(job, device, interrupt)
         checkpoint = None if job.folder is None else job.folder / "checkpoint"
         if checkpoint is not None and checkpoint.exists():
@@ -44,7 +46,9 @@ def fit(job: Job) -> History:
                 train_epoch(run, forward)
                 logs = run.training_logs()
                 if job.validation is not None and (run.epoch + 1) % job.validation_freq == 0:
-                    measured = evaluate(run.module, job.objective, job.validation, device, job.world, job.penalty)
+                    measured = evaluate(
+                        run.module, job.objective, job.validation, device, job.world, job.penalty, job.missing
+                    )
                     logs |= {f"val_{name}": value for name, value in measured.items()}
                 run.end_epoch(logs)
         except KeyboardInterrupt:
@@ -52,9 +56,7 @@ def fit(job: Job) -> History:
                 raise
             run.history.interrupted = True
             if job.world.leads:
-                path = checkpoint or Path("runs/interrupted/checkpoint")
-                run.save(path)
-                log.warning("interrupted in epoch %d, step %d; checkpoint in %s", run.epoch + 1, run.step, path)
+                _keep_interrupted(run, checkpoint or Path("runs/interrupted/checkpoint"))
         finally:
             run.module.eval()
             run.optimizer.zero_grad(set_to_none=True)
@@ -65,16 +67,30 @@ def fit(job: Job) -> History:
     return run.history
 
 
+def _keep_interrupted(run: Run, path: Path) -> None:
+    """Write the checkpoint of a run that was interrupted; one that cannot be written must not cost the history."""
+    try:
+        run.save(path)
+    except (StorageError, OSError) as error:
+        log.error("interrupted in epoch %d, step %d; no checkpoint: %s", run.epoch + 1, run.step, error)
+        return
+    hint = "" if run.job.folder is not None else f"; pass run={str(path.parent)!r} to go on"
+    log.warning("interrupted in epoch %d, step %d; checkpoint in %s%s", run.epoch + 1, run.step, path, hint)
+
+
 def train_epoch(run: Run, forward: Callable[[Any], Any]) -> None:
     """The steps of one epoch, from `run.step` on."""
     job, world = run.job, run.job.world
     parameters = list(run.module.parameters())
+    resident = is_resident(job.loader.source)
     run.module.train()
     for cpu_batch in job.loader.epoch(run.epoch, run.step):
+        if not resident:
+            check_batch(cpu_batch, allow_nan=job.missing)
         batch = device_batch(cpu_batch, run.device)
         # Foreign modules draw from torch's own generator: a seed per step makes a resumed run draw the same.
         seed_device(run.device, derive(job.seed, "foreign", run.total_steps, world.rank))
-        loss, outputs = _loss(run, forward, batch)
+        loss, outputs = _loss(run, forward, batch, None if resident else cpu_batch.y)
         if outputs is not None:
             loss.backward()  # type: ignore[no-untyped-call]
         total, asked = world.sum_gradients(parameters, loss.detach(), run.interrupt.asked)
@@ -95,14 +111,21 @@ def train_epoch(run: Run, forward: Callable[[Any], Any]) -> None:
     world.average_buffers(run.module)
 
 
-def _loss(run: Run, forward: Callable[[Any], Any], batch: Batch) -> tuple[Tensor, object]:
-    """This worker's share of the batch's loss, and its outputs; a worker without rows has neither."""
+def _loss(run: Run, forward: Callable[[Any], Any], batch: Batch, unchecked: Any) -> tuple[Tensor, object]:
+    """This worker's share of the batch's loss, and its outputs; a worker without rows has neither.
+
+    `unchecked` are the targets on the CPU, of a source that was not checked as a whole.
+    """
     job = run.job
     if batch.positions.numel() == 0:
         return torch.zeros((), device=run.device), None
     context = StepContext(seed=job.seed, epoch=run.epoch, positions=batch.positions)
     with step_context(context):
         outputs = forward(batch.x)
+    if unchecked is not None:
+        job.objective.check(unchecked, outputs)
+        if run.class_weight is not None:
+            job.objective.check_classes(unchecked)
     losses = job.objective.losses(outputs, batch, run.class_weight)
     if len(job.objective.heads) > 1:
         run.head_sums += torch.stack(losses).detach() * batch.global_rows

@@ -35,6 +35,13 @@ class Loss(Component):
         """
         self.check_finite(target)
 
+    def check_outputs(self, output: Tensor) -> None:
+        """Refuse outputs of the model that this loss cannot mean; called with its first ones.
+
+        Raises: ConfigError, with what to write instead.
+        """
+        return
+
     def weight(self, target: Tensor) -> Tensor | None:
         """How much of each sample counts, `(B,)` in [0, 1], or None where all of it does.
 

@@ -116,6 +116,15 @@ def get_metric(
     return resolve(METRICS, metric, Metric, at="compile(metrics=...)")  # type: ignore[type-abstract]
 
 
+def check_metric_name(name: str) -> None:
+    """Refuse a name that is no metric's, before shapes are known.
+
+    Raises: UnknownNameError with the nearest name.
+    """
+    if name.lower() not in ("accuracy", "acc") and name not in LOSSES:
+        resolve(METRICS, name, Metric, at="compile(metrics=...)")  # type: ignore[type-abstract]
+
+
 def _by_name(name: str, loss: Loss | None, output_shape: Shape | None, target_shape: Shape | None) -> Metric:
     logits = isinstance(loss, BinaryCrossentropy) and loss.from_logits
     if name.lower() in ("accuracy", "acc"):

@@ -1,5 +1,6 @@
 """The objective: what every output is trained for and measured by."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -9,9 +10,10 @@ from torch import Tensor
 
 from lepton_ai.core import ConfigError, DataError, ShapeError
 from lepton_ai.data import Batch
+from lepton_ai.training.class_weight import check_classes, weights_of
 from lepton_ai.training.losses import Loss, get_loss
 from lepton_ai.training.metric import Metric
-from lepton_ai.training.metrics import get_metric
+from lepton_ai.training.metrics import check_metric_name, get_metric
 
 LossLike = str | Loss | Callable[..., Tensor]
 MetricLike = str | Metric | Callable[..., Tensor]
@@ -45,6 +47,12 @@ class Objective:
         for each in _parts(loss):
             if each is not None:
                 get_loss(each)  # an unknown name is better found at compile than at fit
+        for name in _names(metrics):
+            check_metric_name(name)
+
+    def copy(self) -> "Objective":
+        """The same losses and metrics, not bound; metrics that were given as objects are shared."""
+        return Objective(self.loss, self.metrics, self.loss_weights)
 
     def bind(self, outputs: Any, names: list[str] | None = None, y: Any = None) -> None:
         """Resolve losses and metrics for outputs and targets shaped like these (a sample batch)."""
@@ -79,6 +87,24 @@ class Objective:
             if head.loss is not None:
                 head.loss.check(target, tuple(output.shape))
 
+    def check_outputs(self, outputs: Any) -> None:
+        """Refuse outputs that a loss cannot mean, such as raw scores where it takes probabilities.
+
+        Raises: ConfigError.
+        """
+        for head, output in zip(self.heads, self._tensors(outputs, "outputs"), strict=True):
+            if head.loss is not None:
+                head.loss.check_outputs(output)
+
+    def check_classes(self, y: Any) -> None:
+        """Refuse targets that are not one class per row, as `class_weight` needs them.
+
+        Raises: UsageError for a loss of quantities; DataError for soft, multi-hot or element-wise targets.
+        """
+        for head, target in zip(self.heads, self._tensors(y, "y"), strict=True):
+            if head.loss is not None:
+                check_classes(head.loss, target)
+
     def losses(self, outputs: Any, batch: Batch, class_weight: Tensor | None = None) -> list[Tensor]:
         """Each head's loss summed over these rows and divided by the rows of the *global* batch.
 
@@ -93,7 +119,7 @@ class Objective:
             if batch.weight is not None:
                 values = values * batch.weight
             if class_weight is not None:
-                values = values * _weights_of(class_weight, target)
+                values = values * weights_of(class_weight, target)
             result.append(values.sum() / batch.global_rows)
         return result
 
@@ -117,6 +143,20 @@ class Objective:
         for head in self.heads:
             for metric in head.metrics:
                 metric.reset()
+
+    @contextlib.contextmanager
+    def fresh(self, device: torch.device) -> Iterator[None]:
+        """Inside, metrics count from nothing; afterwards they hold again what they held."""
+        metrics = self.states
+        held = [metric._state for metric in metrics]
+        for metric in metrics:
+            metric._state = None
+        try:
+            self.prepare(device)
+            yield
+        finally:
+            for metric, state in zip(metrics, held, strict=True):
+                metric._state = state
 
     def results(self) -> dict[str, float]:
         """Metrics by name; with several outputs, as `output_metric`."""
@@ -200,6 +240,15 @@ def _parts(given: Any) -> list[Any]:
     return list(given) if isinstance(given, list | tuple) else [given]
 
 
+def _names(metrics: Any) -> Iterator[str]:
+    """Every metric that is given by its name."""
+    if isinstance(metrics, str):
+        yield metrics
+    elif isinstance(metrics, list | tuple) or (isinstance(metrics, dict) and not _is_config(metrics)):
+        for each in metrics.values() if isinstance(metrics, dict) else metrics:
+            yield from _names(each)
+
+
 def _as_metrics(value: Any) -> Any:
     """Losses that are used as metrics become metrics, since some names mean either."""
     if isinstance(value, dict):
@@ -226,13 +275,3 @@ def _named(metric: Metric, given: MetricLike) -> Metric:
     if isinstance(given, str):
         metric.name = given
     return metric
-
-
-def _weights_of(class_weight: Tensor, target: Tensor) -> Tensor:
-    one_hot = target.ndim > 1 and target.shape[-1] > 1
-    classes = target.argmax(-1) if one_hot else target.reshape(-1).long()
-    if classes.numel() and not 0 <= int(classes.min()) <= int(classes.max()) < len(class_weight):
-        raise DataError(
-            f"class_weight is for the classes 0 to {len(class_weight) - 1}, the targets hold others", at="fit"
-        )
-    return class_weight[classes]

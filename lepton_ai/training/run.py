@@ -1,7 +1,8 @@
 """A run: the job that was given, and everything needed to go on with it."""
 
+import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from lepton_ai.core import StorageError
-from lepton_ai.data import Batch, Loader
+from lepton_ai.data import Batch, Loader, Missing
 from lepton_ai.distributed import World
 from lepton_ai.hal import ExecutionPlan, place
 from lepton_ai.training.callbacks import Callback, overrides
 from lepton_ai.training.checkpoint import flatten_optimizer, load_checkpoint, restore_optimizer, save_checkpoint
+from lepton_ai.training.facts import differences, job_facts
 from lepton_ai.training.history import History
 from lepton_ai.training.interrupt import Interrupt
 from lepton_ai.training.objective import Objective
@@ -26,7 +28,8 @@ class Job:
     """What to train, on what, for what, for how long.
 
     `penalty` gives the regularisation of the module, if it has one. `folder` is where the run keeps its
-    checkpoint: with one, the job goes on where the newest checkpoint there ended. `result` is where the leader
+    checkpoint: with one, the job goes on where the newest checkpoint there ended. `missing` says where NaN may stand in
+    inputs. `result` is where the leader
     leaves the final state, for a caller in another process.
     """
 
@@ -42,6 +45,7 @@ class Job:
     class_weight: Tensor | None = None
     penalty: Callable[[], Tensor | None] | None = None
     plan: ExecutionPlan = field(default_factory=ExecutionPlan)
+    missing: Missing = False
     seed: int = 0
     folder: Path | None = None
     result: Path | None = None
@@ -161,6 +165,7 @@ class Run:
             "callbacks": [{k: v for k, v in own.items() if not isinstance(v, Tensor)} for own in states],
             "history": self.history.to_dict(),
             "seed": self.job.seed,
+            "job": job_facts(self.job),
             **{name: getattr(self, name) for name in _COUNTERS},
         }
         save_checkpoint(path, tensors, values)
@@ -168,7 +173,7 @@ class Run:
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint.
 
-        Raises: StorageError if it is damaged or of another model or optimiser.
+        Raises: StorageError if it is damaged, or of another model, optimiser, objective, or other data or batches.
         """
         tensors, values = load_checkpoint(path)
         groups = _grouped(tensors)
@@ -177,6 +182,11 @@ class Run:
                 f"belongs to a run with seed {values['seed']}, this one has {self.job.seed}",
                 at=str(path),
                 fix="Use another run folder, or remove this one.",
+            )
+        found = differences(values.get("job", {}), job_facts(self.job))
+        if found:
+            raise StorageError(
+                f"belongs to a run with {found}", at=str(path), fix="Use another run folder, or remove this one."
             )
         try:
             self.module.load_state_dict(groups["weights"])
@@ -227,6 +237,20 @@ def seed_device(device: torch.device, seed: int) -> None:
     torch.default_generator.manual_seed(seed)
     if device.type != "cpu":
         torch.get_device_module(device).manual_seed(seed)
+
+
+@contextlib.contextmanager
+def kept_generators(device: torch.device) -> Iterator[None]:
+    """Torch's default generators get back the state that they had."""
+    held = torch.default_generator.get_state()
+    module = None if device.type == "cpu" else torch.get_device_module(device)
+    there = None if module is None else module.get_rng_state()
+    try:
+        yield
+    finally:
+        torch.default_generator.set_state(held)
+        if module is not None:
+            module.set_rng_state(there)
 
 
 def device_batch(batch: Batch, device: torch.device) -> Batch:

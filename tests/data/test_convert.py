@@ -14,7 +14,7 @@ from lepton_ai.data import as_array, to_tensor
     [
         ("float64", torch.float32),
         ("float32", torch.float32),
-        ("float16", torch.float16),
+        ("float16", torch.float32),
         ("longdouble", torch.float32),
         (">f4", torch.float32),
         ("uint8", torch.uint8),

@@ -39,3 +39,9 @@ def test_regularisation() -> None:
     layer = layers.Embedding(5, 2, embeddings_initializer="ones", embeddings_regularizer=layers.L2(0.1))
     layer(torch.zeros(1, 1, dtype=torch.int64))
     assert [penalty.item() for penalty in layer.regularization()] == pytest.approx([1.0])
+
+
+@pytest.mark.parametrize("token", [0.7, float("nan")])
+def test_fractional_tokens_are_refused(token: float) -> None:
+    with pytest.raises(DataError, match=rf"got the token {token}, expected whole numbers"):
+        layers.Embedding(5, 2)(torch.tensor([[1.0, token]]))

@@ -119,3 +119,8 @@ def test_torchs_own_errors_pass_through() -> None:
 
     with pytest.raises(RuntimeError, match="broken inside"):
         Broken()(noise(2, 3))
+
+
+def test_a_misspelt_argument_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"Dense: unknown argument 'activaton'\. Did you mean 'activation'\?"):
+        layers.Dense(64, activaton="relu")  # type: ignore[call-arg]

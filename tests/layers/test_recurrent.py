@@ -164,3 +164,9 @@ def test_masks_and_states_that_do_not_fit(kind: Any) -> None:
         layer(x, mask=torch.ones(2, 3, dtype=torch.bool))
     with pytest.raises(ShapeError, match=rf"'read'\.initial_state: got .*, expected {layer.states} of \(2, 5\)"):
         layer(x, initial_state=[noise(2, 4)])
+
+
+@pytest.mark.parametrize("kind", [layers.LSTM, layers.GRU])
+def test_no_steps_are_refused(kind: type[layers.LSTM]) -> None:
+    with pytest.raises(ShapeError, match=r"sequences of 0 steps, shape \(2, 0, 3\)"):
+        kind(4)(torch.ones(2, 0, 3))

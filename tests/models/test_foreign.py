@@ -156,3 +156,8 @@ def test_what_is_refused() -> None:
         model_of(Net()).fit(X[:, :3], Y, verbose=0)
     with pytest.raises(UsageError, match="is a foreign module and has no config. Save it with save"):
         model_of(Net()).get_config()
+
+
+def test_a_number_is_no_shape() -> None:
+    with pytest.raises(ConfigError, match=r"got 3, expected the shape of one example. Write .*\(3,\)"):
+        Model.from_module(nn.Linear(3, 2), 3)  # type: ignore[arg-type]

@@ -248,3 +248,14 @@ def test_missing_and_surplus_inputs() -> None:
 def test_shapes_are_checked_while_the_graph_is_made() -> None:
     with pytest.raises(ShapeError, match="MultiHeadAttention|Dense|Add"):
         Add()([Input((2,)), Input((3,))])
+
+
+def test_equal_layers_of_two_towers_start_differently() -> None:
+    left, right = Sequential([Dense(4)]), Sequential([Dense(4)])
+    x = Input((3,))
+    model = Model(x, [left(x), right(x)])
+    first, second = (tower.get_weights()[0] for tower in (left, right))
+    assert (first != second).all()
+    again = Model(x, [(a := Sequential([Dense(4)]))(x), (b := Sequential([Dense(4)]))(x)])
+    assert (a.get_weights()[0] == first).all() and (b.get_weights()[0] == second).all()
+    assert len(model.get_weights()) == len(again.get_weights()) == 4

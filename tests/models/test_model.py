@@ -139,7 +139,6 @@ def test_trainable_reaches_all_layers() -> None:
 
 def test_check_inputs() -> None:
     model = mlp()
-    model.check_inputs(torch.ones(2, 9))  # not built: nothing is known yet
     model.predict(X)
     with pytest.raises(
         ShapeError, match=r"input 'input' of Sequential 'sequential': got examples of shape \(9,\), exp"

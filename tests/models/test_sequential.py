@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from lepton_ai.core import ConfigError, ShapeError, UsageError
+from lepton_ai.core import ConfigError, DataError, ShapeError, UsageError
 from lepton_ai.layers import LSTM, BatchNormalization, Conv2D, Dense, Dropout, Embedding, Flatten, Input
 from lepton_ai.models import Model, Sequential
 from tests.contracts.fitting import compiled, same_state, table
@@ -23,7 +23,7 @@ X, Y = table()
 )
 def test_three_ways_to_know_the_input(start: list[Any]) -> None:
     model = Sequential([*start, Dense(3)])
-    assert not list(model.parameters())
+    assert bool(list(model.parameters())) == bool(start)
     assert model.predict(X).shape == (50, 3)
     assert model.input_specs[0].shape == (None, 4)
     assert model.input_specs[0].name == "input"
@@ -63,9 +63,10 @@ def test_add_and_pop_after_building() -> None:
 
 
 def test_foreign_modules_stand_among_layers() -> None:
+    torch.manual_seed(0)  # torch draws its own modules' weights
     model = Sequential([Input((4,)), Dense(6), nn.Tanh(), nn.Linear(6, 5), nn.Dropout(0.5), Dense(3, "softmax")])
     assert model.compute_output_shape((None, 4)) == (None, 3)
-    history = compiled(model).fit(X, Y, epochs=5, verbose=0)
+    history = compiled(model).fit(X, Y, epochs=40, verbose=0)
     assert history["loss"][-1] < history["loss"][0]
     with pytest.raises(UsageError, match="has no config of ours to store"):
         model.get_config()
@@ -158,3 +159,21 @@ def test_shapes_that_do_not_meet_name_the_layer() -> None:
         Sequential([Conv2D(4, 3, input_shape=(5, 5, 3)), Conv2D(4, 5), Flatten()]).predict(np.ones((1, 5, 5, 3)))
     with pytest.raises(ShapeError, match="Conv2D 'conv2d': got an input of shape .* expected 4 dimensions"):
         Sequential([Dense(4, input_shape=(4,)), Conv2D(2, 3)]).predict(X)
+
+
+def test_what_does_not_fit_is_not_kept() -> None:
+    model = Sequential([Dense(4, input_shape=(4,))])
+    with pytest.raises(ShapeError, match="expected 4 dimensions"):
+        model.add(Conv2D(2, 3))
+    assert len(model.layers) == 1 and model.predict(X).shape == (50, 4)
+
+
+def test_one_input_by_name() -> None:
+    for model in (Sequential([Dense(3, input_shape=(4,))]), Sequential([Dense(3)])):
+        x = torch.ones(2, 4)
+        named = model({"input": x})
+        assert torch.equal(named, model(x))
+        with pytest.raises(DataError, match="inputs .'input'. are missing"):
+            model({"other": x})
+    with pytest.raises(DataError, match="expected one input. Give the array itself"):
+        Sequential([Dense(3)])({"a": x, "b": x})

@@ -102,3 +102,9 @@ def test_looking_changes_nothing() -> None:
 def test_a_model_that_knows_nothing_yet() -> None:
     with pytest.raises(UsageError, match="Sequential 'sequential' does not know its input yet. Call it on an example"):
         signature(Sequential([Dense(2)]))
+
+
+def test_nested_outputs_are_refused() -> None:
+    model = Model.from_module(torch.nn.LSTM(3, 2, batch_first=True), (5, 3))
+    with pytest.raises(UsageError, match="its outputs are nested"):
+        signature(model)

@@ -13,9 +13,9 @@ from torch.utils.data import DataLoader, Dataset, TensorDataset
 from lepton_ai.core import ConfigError, DataError, ShapeError, UsageError
 from lepton_ai.data import Arrays, ResumeWarning
 from lepton_ai.hal import ExecutionPlan
-from lepton_ai.layers import BatchNormalization, Dense, Input
+from lepton_ai.layers import BatchNormalization, Concatenate, Dense, Input, Normalization, Reshape
 from lepton_ai.models import Model, Sequential
-from lepton_ai.training import SGD, Adam, MeanSquaredError
+from lepton_ai.training import SGD, Adam, EarlyStopping, MeanSquaredError
 from tests.contracts.fitting import StepLosses, cnn, compiled, images, mlp, same_state, state, table
 
 X, Y = table()
@@ -219,7 +219,7 @@ def test_class_weights_of_a_yes_no_answer() -> None:
     model = Sequential([Dense(1, activation="sigmoid", input_shape=(4,))])
     model.compile("sgd", "binary_crossentropy")
     model.fit(X, (Y > 0).astype(int), verbose=0, class_weight={0: 1.0, 1: 3.0})
-    model = regression()
+    model.compile("sgd", lambda target, output: (output[:, 0] - target) ** 2)
     with pytest.raises(DataError, match="class_weight is for the classes 0 to 1, the targets hold others"):
         model.fit(X, Y + 1, verbose=0, class_weight={0: 1.0, 1: 3.0})
 
@@ -330,3 +330,55 @@ def test_no_warnings_by_default() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         fitted(X, Y)
+
+
+# -- what is refused, and what is taken -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "pattern"),
+    [
+        ({"seed": -1}, r"fit\(seed=...\): got -1, expected an int from 0"),
+        ({"seed": 1.5}, r"fit\(seed"),
+        ({"callbacks": [EarlyStopping]}, r"callbacks=...\).*EarlyStopping.*Write EarlyStopping\(\)"),
+        ({"callbacks": ["early"]}, r"callbacks=...\).*early"),
+        ({"validation_data": (X, Y, Y, Y)}, r"validation_data=...\).*4 parts"),
+        ({"validation_data": (X,)}, r"validation_data=...\).*1 parts"),
+        ({"validation_split": "0.2"}, "validation_split.*0.2"),
+        ({"validation_split": True}, "validation_split"),
+        ({"class_weight": [1, 2, 3]}, "class_weight.*a dict"),
+        ({"class_weight": {0: "1", 1: 1, 2: 1}}, "class_weight.*a dict"),
+        ({"initial_epoch": 2}, r"initial_epoch=...\): got 2, expected below epochs=2"),
+    ],
+)
+def test_arguments_that_cannot_be_are_refused(options: dict[str, Any], pattern: str) -> None:
+    with pytest.raises(ConfigError, match=pattern):
+        fitted(X, Y, **options)
+
+
+def test_numpys_integers_and_a_lone_callback_are_taken() -> None:
+    sizes = {"batch_size": np.int64(10), "epochs": np.int32(2), "seed": np.int64(0)}
+    assert same_state(fitted(X, Y, **sizes, callbacks=EarlyStopping(monitor="loss")), EXPECTED)
+    assert EXPECTED.predict(X, batch_size=np.int64(7)).shape == (50, 3)
+
+
+def test_half_precision_inputs_are_widened_once() -> None:
+    x = X.astype("float16")
+    assert same_state(fitted(x, Y), fitted(x.astype("float32"), Y))
+    assert EXPECTED.predict(x).dtype == np.float32
+
+
+def test_only_the_input_that_accepts_missing_values_may_have_them() -> None:
+    a, b = Input((2,), name="a"), Input((2,), name="b")
+    known = Reshape((2,))(a)
+    filled = Normalization(mean=(0.0, 0.0), variance=(1.0, 1.0), missing="mean")(known)
+    model = Model([a, b], Dense(1)(Concatenate()([filled, b])))
+    model.compile("sgd", "mse")
+    whole, gap = X[:, :2], X[:, 2:].copy()
+    gap[3, 1] = np.nan
+    assert np.isfinite(model.predict([gap, whole])).all()
+    assert np.isfinite(model.predict({"a": gap, "b": whole})).all()
+    with pytest.raises(DataError, match=r"x\[1\]: 1 NaN in 1 of 50 rows"):
+        model.predict([whole, gap])
+    with pytest.raises(DataError, match=r"x\['b'\]: 1 NaN"):
+        model.fit({"a": gap, "b": gap}, Y, verbose=0)

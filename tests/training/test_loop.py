@@ -219,7 +219,9 @@ def test_a_checkpoint_of_another_model_or_seed_is_refused(tmp_path: Path) -> Non
     x, y = table()
     compiled(mlp()).fit(x, y, verbose=0, run=tmp_path)
     other = Sequential([Dense(5, input_shape=(4,)), Dense(3, activation="softmax")])
-    with pytest.raises(StorageError, match="belongs to another model or optimiser.*Use another run folder"):
+    with pytest.raises(
+        StorageError, match="belongs to a run with layers of other kinds or settings.*Use another run folder"
+    ):
         compiled(other).fit(x, y, verbose=0, run=tmp_path)
     with pytest.raises(StorageError, match="belongs to a run with seed 0.*this one has 9"):
         compiled(mlp()).fit(x, y, verbose=0, run=tmp_path, seed=9)

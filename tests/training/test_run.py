@@ -101,7 +101,7 @@ def test_a_result_for_another_process(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_another_optimizer(tmp_path: Path) -> None:
     fit(job(Norm(), folder=tmp_path))
-    with pytest.raises(StorageError, match="belongs to another model or optimiser"):
+    with pytest.raises(StorageError, match="belongs to a run with model 'Norm', this one has 'Linear'"):
         fit(job(nn.Linear(4, 3), folder=tmp_path))
 
 
