@@ -122,7 +122,7 @@ def parse_manifest(content: bytes, *, at: str = "manifest.json", fix: str = "Exp
 
 
 def check_manifest(manifest: Manifest, *, at: str = "manifest.json") -> None:
-    """Check names, driver and signatures.
+    """Check names, driver, signatures, labels and the time.
 
     Raises: BundleError that names the field.
     """
@@ -140,6 +140,45 @@ def check_manifest(manifest: Manifest, *, at: str = "manifest.json") -> None:
         check_signature(graph.signature, at=f"{at}: graphs.{variant}.signature")
         if graph.file not in manifest.files:
             raise BundleError(f"{graph.file!r} is not among the bundle's files", at=f"{at}: graphs.{variant}.file")
+        _compare(manifest.signature, graph.signature, at=f"{at}: graphs.{variant}.signature")
+    _check_labels(manifest, at=f"{at}: labels")
+    try:
+        datetime.datetime.fromisoformat(manifest.created)
+    except ValueError as error:
+        raise BundleError(
+            at=f"{at}: created", got=manifest.created, expected="a time in ISO 8601 such as 2026-01-31T12:00:00+00:00"
+        ) from error
+
+
+def _compare(model: Signature, graph: Signature, *, at: str) -> None:
+    """A variant takes and gives what the model does; it may only fix sizes that the model leaves open."""
+    for side, ours, theirs in (("inputs", model.inputs, graph.inputs), ("outputs", model.outputs, graph.outputs)):
+        if [spec.name for spec in ours] != [spec.name for spec in theirs]:
+            raise BundleError(
+                at=f"{at}.{side}", got=[spec.name for spec in theirs], expected=f"{[spec.name for spec in ours]}"
+            )
+        for index, (our, their) in enumerate(zip(ours, theirs, strict=True)):
+            fits = len(our.shape) == len(their.shape) and all(
+                size in (-1, given) for size, given in zip(our.shape, their.shape, strict=True)
+            )
+            if our.dtype != their.dtype or not fits:
+                raise BundleError(
+                    at=f"{at}.{side}[{index}]",
+                    got=f"{their.dtype}{list(their.shape)}",
+                    expected=f"{our.dtype}{list(our.shape)} as the model's signature says",
+                )
+
+
+def _check_labels(manifest: Manifest, *, at: str) -> None:
+    """One for each class; a single output is the share of the second of two."""
+    shape = manifest.signature.outputs[0].shape
+    if manifest.task != "classification" or not manifest.labels or not shape or shape[-1] == -1:
+        return
+    classes = 2 if shape[-1] == 1 else shape[-1]
+    if len(manifest.labels) != classes:
+        raise BundleError(
+            f"{len(manifest.labels)} labels, but the output has shape {list(shape)}", at=at, expected=f"{classes}"
+        )
 
 
 def check_signature(signature: Signature, *, at: str = "signature") -> None:

@@ -10,7 +10,7 @@ from lepton_ai.core import LeptonError
 
 app = typer.Typer(
     name="lepton",
-    help="Train, package, serve and watch models.",
+    help="Inspect, ask and serve models; `lepton demo` makes one.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,

@@ -8,6 +8,7 @@ import orjson
 
 from lepton_ai.bundle import Array, Bundle
 from lepton_ai.cli.inputs import read_rows
+from lepton_ai.core import DataError
 from lepton_ai.runtime import open_model
 
 ROWS = 256  # answered at once
@@ -25,6 +26,14 @@ def predict_files(path: Path, files: list[Path], *, variant: str | None, top: in
     parts = [runtime.run({name: rows[start : start + ROWS]}) for start in range(0, len(rows), ROWS)]
     runtime.close()
     outputs = {each: np.concatenate([part[each] for part in parts]) for each in parts[0]}
+    for each, values in outputs.items():
+        empty = np.isnan(values).reshape(len(values), -1).any(1) if values.dtype.kind == "f" else np.zeros(0, bool)
+        if empty.any():
+            row = origins[int(empty.argmax())]
+            raise DataError(
+                f"{each!r} is NaN for {int(empty.sum())} of {len(values)} rows, the first {row}",
+                fix="Fill the gaps in those rows: this model does not take missing values.",
+            )
     labels = bundle.manifest.labels if bundle.manifest.task != "regression" else ()
     answers = [{each: values[index] for each, values in outputs.items()} for index in range(len(rows))]
     if as_json:

@@ -1,5 +1,6 @@
 """onnxruntime: the runtime of bundles on every CPU."""
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -30,6 +31,7 @@ _DTYPES = {
     "tensor(string)": "BYTES",
 }
 _FATAL = 4
+_NOWHERE = os.devnull  # as the folder of external data: nothing lies in it
 
 
 class OnnxRuntime:
@@ -38,6 +40,8 @@ class OnnxRuntime:
     `signature` is what the bundle says of the graph, checked against the graph itself; without it the graph's own is
     taken. `threads` compute one run (default: the cores of this process). `spinning` lets them wait busily between
     operators: faster alone, harmful to whoever shares the cores.
+
+    The graph is one file: weights that lie in others are refused, since nothing has verified those.
 
     Raises: BundleError if the file is not a graph that onnxruntime loads, or not the graph that `signature` describes.
     """
@@ -55,10 +59,14 @@ class OnnxRuntime:
         options.inter_op_num_threads = 1
         options.log_severity_level = _FATAL  # errors are raised; nothing is printed
         options.add_session_config_entry("session.intra_op.allow_spinning", "1" if spinning else "0")
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", _NOWHERE)
         try:
-            self._session: Any = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            content = Path(path).read_bytes()  # from bytes: weights in files beside the graph are never read
+            self._session: Any = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise BundleError(f"onnxruntime cannot load it ({error})", at=str(path)) from error
+            fix = "Save the graph with its weights inside one file." if "xternal data" in str(error) else ""
+            raise BundleError(f"onnxruntime cannot load it ({error})", at=str(path), fix=fix) from error
+        del content
         own = _own_signature(self._session, str(path))
         if signature is not None:
             _compare(signature, own, str(path))

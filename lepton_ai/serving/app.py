@@ -97,11 +97,16 @@ class App:
     async def _infer(self, model: ServedModel, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
         reply: Reply | None = None
-        reserved = 0
+        held = 0
+
+        def hold(size: int) -> None:
+            nonlocal held
+            self._reserve(size)
+            held += size
+
         try:
             head = read_head(scope["headers"])
-            reserved = self._reserve(head.length)
-            content = await read_body(receive, head.length, self._config.max_body, self._config.body_seconds)
+            content = await read_body(receive, head.length, self._config.max_body, self._config.body_seconds, hold=hold)
             request = parse_request(content, head.json_length, signature=model.signature)
             reply = await model.answer(request, gone=functools.partial(is_gone, receive))
         except DisconnectedError as error:
@@ -113,7 +118,7 @@ class App:
             status = 200
             await _send(send, status, *reply.body)
         finally:
-            self._pending -= reserved
+            self._pending -= held
         self.finished.emit(
             RequestFinished(
                 model=model.name,
@@ -126,13 +131,11 @@ class App:
             )
         )
 
-    def _reserve(self, length: int | None) -> int:
-        """Room for a body, before a byte of it is read; one of unknown length might be as long as any."""
-        size = min(self._config.max_body if length is None else length, self._config.max_body)
+    def _reserve(self, size: int) -> None:
+        """Room for bytes that came. What a client merely declares takes no room from others."""
         if self._pending + size > self._config.max_pending:
             raise UnavailableError("too many bytes of requests wait already", fix="Try again in a moment.")
         self._pending += size
-        return size
 
     def _make_routes(self) -> dict[str, _Route]:
         """Every path there is, so that finding one costs one look; nothing of a path is ever interpreted."""

@@ -53,8 +53,10 @@ def read_head(headers: list[tuple[bytes, bytes]]) -> Head:
     return Head(length, json_length)
 
 
-async def read_body(receive: Receive, length: int | None, limit: int, seconds: float) -> bytes:
-    """The whole body.
+async def read_body(
+    receive: Receive, length: int | None, limit: int, seconds: float, *, hold: Callable[[int], None] = lambda _: None
+) -> bytes:
+    """The whole body. `hold` is told how many bytes are kept, as they come (fewer than 0: given back); it may refuse.
 
     Raises: TooLargeError beyond `limit` bytes, TooSlowError after `seconds`, DisconnectedError.
     """
@@ -65,15 +67,16 @@ async def read_body(receive: Receive, length: int | None, limit: int, seconds: f
         body: bytes = message.get("body", b"")
         if len(body) > limit:
             raise _too_large(limit)
+        hold(len(body))
         return body
     try:
         async with asyncio.timeout(seconds):
-            return await _read_parts(receive, message, limit)
+            return await _read_parts(receive, message, limit, hold)
     except TimeoutError as error:
         raise TooSlowError(f"the body was not complete after {seconds:g} s") from error
 
 
-async def _read_parts(receive: Receive, message: dict[str, Any], limit: int) -> bytes:
+async def _read_parts(receive: Receive, message: dict[str, Any], limit: int, hold: Callable[[int], None]) -> bytes:
     parts: list[bytes] = []
     size = 0
     while True:
@@ -82,8 +85,10 @@ async def _read_parts(receive: Receive, message: dict[str, Any], limit: int) -> 
         part = message.get("body", b"")
         size += len(part)
         if size <= limit:
+            hold(len(part))
             parts.append(part)
-        else:
+        elif parts:
+            hold(-sum(map(len, parts)))
             parts.clear()
         if size > limit * _DRAIN or (size > limit and not message.get("more_body")):
             raise _too_large(limit)

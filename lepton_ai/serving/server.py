@@ -1,13 +1,15 @@
 """The server process: from a bundle on disk to a port that answers, and back down without losing a request."""
 
+import functools
 import gc
 import ipaddress
 import socket
 import sys
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import FrameType, TracebackType
+from typing import Any
 
 import uvicorn
 
@@ -86,8 +88,11 @@ class Server:
         config: ServerConfig | None = None,
     ) -> "Server":
         """A server for the bundle at `path`, verified and replayed; see `serve`."""
-        models = (ServedModel.load(Bundle.open(each), name=name, variant=variant, config=config) for each in (path,))
-        return cls(models, host=host, port=port, insecure=insecure, config=config)
+
+        def load() -> Iterator[ServedModel]:
+            yield ServedModel.load(Bundle.open(path), name=name, variant=variant, config=config)
+
+        return cls(load(), host=host, port=port, insecure=insecure, config=config)
 
     @property
     def url(self) -> str:
@@ -127,10 +132,13 @@ class _Uvicorn(uvicorn.Server):
     """uvicorn, telling when it answers, and leaving with status 0 when it is asked to leave."""
 
     def __init__(self, app: App, config: ServerConfig) -> None:
+        protocol: Any = functools.partial(
+            JsonHttpProtocol, head_seconds=config.head_seconds, max_connections=config.max_connections
+        )
         super().__init__(
             uvicorn.Config(
                 app,
-                http=JsonHttpProtocol,
+                http=protocol,
                 ws="none",
                 loop="auto",
                 lifespan="on",
@@ -170,7 +178,8 @@ def _check_host(host: str, insecure: bool) -> None:
             at="serve(host)",
             got=host,
             expected="a loopback address such as 127.0.0.1: the server has no authentication yet",
-            fix="Put a proxy with authentication before it, or pass insecure=True in a network you trust.",
+            fix="Put a proxy with authentication before it, or pass insecure=True (lepton serve: --insecure) "
+            "in a network you trust.",
         )
 
 

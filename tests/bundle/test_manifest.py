@@ -64,3 +64,41 @@ def test_names_that_are_refused(name: str) -> None:
 
 def test_timestamp_is_utc() -> None:
     assert timestamp().endswith("+00:00")
+
+
+def graph(sign: Any) -> Any:
+    return {"a.onnx": {"sha256": "0", "size": 1}}, {"fp32": Graph(file="a.onnx", signature=sign)}
+
+
+@pytest.mark.parametrize(
+    ("sign", "message"),
+    [
+        (signature((spec("z"),)), "graphs.fp32.signature.inputs: got ['z'], expected ['x']"),
+        (signature((spec("x", "INT8"),)), "graphs.fp32.signature.inputs[0]: got 'INT8[-1, 2]', expected FP32[-1, 2]"),
+        (signature(outputs=(spec("y", shape=(-1, 3)),)), "outputs[0]: got 'FP32[-1, 3]', expected FP32[-1, 2]"),
+        (signature(outputs=(spec("y", shape=(-1,)),)), "outputs[0]: got 'FP32[-1]'"),
+    ],
+)
+def test_graphs_must_be_of_the_model(sign: Any, message: str) -> None:
+    files, graphs = graph(sign)
+    with pytest.raises(BundleError) as caught:
+        parse_manifest(changed(files=files, graphs=graphs))
+    assert message in str(caught.value)
+
+
+def test_a_graph_may_fix_what_the_model_leaves_open() -> None:
+    files, graphs = graph(signature((spec("x", shape=(1, 2)),)))
+    assert parse_manifest(changed(files=files, graphs=graphs)).graphs
+
+
+def test_labels_must_fit_the_output() -> None:
+    with pytest.raises(BundleError, match=r"labels: 3 labels, but the output has shape \[-1, 2\], expected 2"):
+        parse_manifest(changed(task="classification", labels=["a", "b", "c"]))
+    assert parse_manifest(changed(task="classification", labels=["a", "b"])).labels
+    one = msgspec.to_builtins(signature(outputs=(spec("y", shape=(-1, 1)),)))
+    assert parse_manifest(changed(task="classification", labels=["a", "b"], signature=one)).labels
+
+
+def test_created_is_a_time() -> None:
+    with pytest.raises(BundleError, match="created: got 'yesterday', expected a time in ISO 8601"):
+        parse_manifest(changed(created="yesterday"))

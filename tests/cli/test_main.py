@@ -51,7 +51,8 @@ def test_usage_errors_end_with_2(lepton: Terminal, arguments: tuple[str, ...], m
 
 def test_without_a_verb_comes_the_help(lepton: Terminal) -> None:
     done = lepton()
-    assert "Train, package, serve and watch models." in done.out + done.err and "Traceback" not in done.err
+    assert "Inspect, ask and serve models; `lepton demo` makes one." in done.out + done.err
+    assert "Traceback" not in done.err
 
 
 def test_a_mistake_is_one_line_and_status_1(tmp_path: Path) -> None:

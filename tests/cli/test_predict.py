@@ -105,3 +105,20 @@ def test_several_outputs_are_named() -> None:
     assert json.loads(predict._json("f", answer, ("a",))) == {"file": "f", "price": [1.5], "kind": [3], "label": "a"}
     texts = {"word": np.array(["a", "b"], dtype=object)}
     assert json.loads(predict._json("f", texts, ()))["word"] == ["a", "b"]
+
+
+def test_rows_without_an_answer_are_named(
+    lepton: Terminal, table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Gaps:
+        def __init__(self, *given: object) -> None:
+            inner = open_model(table)
+            self.signature, self.close = inner.signature, inner.close
+
+        def run(self, feed: dict[str, Array]) -> dict[str, Array]:
+            return {"output": np.array([[1.0], [np.nan]], "float32")}
+
+    monkeypatch.setattr(predict, "open_model", Gaps)
+    np.save(tmp_path / "rows.npy", np.ones((2, 2), "float32"))
+    said = lepton.mistake("predict", table, tmp_path / "rows.npy")
+    assert "'output' is NaN for 1 of 2 rows, the first" in said and "rows.npy[1]. Fill the gaps" in said

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 
 from lepton_ai.bundle import Array, Signature
@@ -93,3 +94,12 @@ def test_the_import_is_silent_and_light() -> None:
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert (run.stdout, run.stderr) == ("[]", "")
+
+
+def test_weights_beside_the_graph_are_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held = onnx.load_model_from_string(graphs.lookup_graph())
+    onnx.save_model(held, tmp_path / "model.onnx", save_as_external_data=True, location="weights.bin", size_threshold=0)
+    assert (tmp_path / "weights.bin").is_file()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BundleError, match="onnxruntime cannot load it .*Save the graph with its weights inside"):
+        OnnxRuntime(tmp_path / "model.onnx", threads=1)

@@ -370,3 +370,47 @@ def test_not_ready_is_503_with_an_error(app: App) -> None:
         assert (await client.get("/v2/health/live")).status == 200
 
     play(app, scenario)
+
+
+def test_declared_bytes_take_no_room_from_others() -> None:
+    runtime = SlowRuntime()
+    runtime.go.set()
+    content = json.dumps({"inputs": [X]}).encode()
+    app = App([ServedModel(runtime, name="slow")], ServerConfig(max_body=1000, max_pending=1000))
+
+    async def scenario(client: Client) -> None:
+        async def stall() -> dict[str, Any]:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        def slow() -> Callable[[], Coroutine[Any, Any, dict[str, Any]]]:
+            first = iter([{"type": "http.request", "body": b"{", "more_body": True}])
+
+            async def receive() -> dict[str, Any]:
+                for message in first:
+                    return message
+                return await stall()
+
+            return receive
+
+        async def send(message: dict[str, Any]) -> None:
+            pass
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": INFER.format("slow"),
+            "headers": [(b"content-length", b"1000")],
+        }
+        waiting = [asyncio.ensure_future(app(dict(scope), slow(), send)) for _ in range(17)]
+        await asyncio.sleep(0)
+        reply = await client.call("POST", INFER.format("slow"), content)
+        assert reply is not None and reply.status == 200 and app._pending == 17
+        for task in waiting:
+            task.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+        assert app._pending == 0
+        too_large = await client.call("POST", INFER.format("slow"), [b"x" * 900, b"x" * 900, b"x"])
+        assert too_large is not None and too_large.status == 413 and app._pending == 0
+
+    play(app, scenario)

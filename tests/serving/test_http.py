@@ -94,3 +94,23 @@ def test_what_is_not_http_is_answered_in_json() -> None:
     transport, _ = converse(b"\x16\x03\x01 hello\r\n\r\n")
     assert transport.written.startswith(b"HTTP/1.1 400 ") and transport.closed
     assert json.loads(transport.written.partition(b"\r\n\r\n")[2])["error"] == "Invalid HTTP request received."
+
+
+def test_large_heads_in_one_piece_are_refused() -> None:
+    large = b"GET / HTTP/1.1\r\nX: " + b"y" * 200_000
+    for parts in (
+        (large + b"\r\n\r\n",),
+        (large,),
+        (post(3) + b"abc", large),
+        (post(3) + b"abc" + large + b"\r\n\r\n",),
+    ):
+        transport, _ = converse(*parts)
+        assert b"HTTP/1.1 431 " in transport.written and transport.closed
+
+
+def test_pipelined_requests_are_not_one_head() -> None:
+    small = post(3) + b"abc"
+    transport, counts = converse(
+        post(3)[:9], post(3)[9:] + b"abc" + post(100_000) + b"x" * 100_000 + small[:9], small[9:]
+    )
+    assert counts == [3, 100_000, 3] and not transport.closed

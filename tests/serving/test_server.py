@@ -122,7 +122,10 @@ def test_a_taken_port_is_said_before_anything_is_loaded(server: Server, tmp_path
 
 
 def test_other_hosts_are_refused_without_consent(path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"got '0.0.0.0', expected a loopback address.*or pass insecure=True"):
+    with pytest.raises(
+        ConfigError,
+        match=r"got '0.0.0.0', expected a loopback address.*or pass insecure=True .lepton serve: --insecure",
+    ):
         Server.open(path, host="0.0.0.0", port=0)
     with Server.open(path, host="0.0.0.0", port=0, insecure=True, name="other") as server:
         assert ask(server, "GET", "/v2/models")[1] == {"models": ["other"]}
@@ -179,3 +182,23 @@ def test_what_takes_too_long_to_stop_is_told_so() -> None:
         runtime.go.set()
         stopping.join(20)
     assert answer.startswith(b"HTTP/1.1 503") and b"the server is stopping" in answer
+
+
+def test_heads_that_do_not_end_are_cut_off(path: Path) -> None:
+    with Server.open(path, port=0, config=ServerConfig(head_seconds=0.2)) as server:
+        assert exchange(server) == b""
+        answer = exchange(server, b"GET /v2 HTTP/1.1\r\nX: y")
+        assert answer.startswith(b"HTTP/1.1 408") and b"not complete after 0.2 s" in answer
+        answer = exchange(server, b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n")
+        assert answer.startswith(b"HTTP/1.1 200") and answer.count(b"HTTP/1.1") == 1
+
+
+def test_connections_are_bounded(path: Path) -> None:
+    with Server.open(path, port=0, config=ServerConfig(max_connections=2)) as server:
+        held = [socket.create_connection((server.host, server.port), timeout=20) for _ in range(2)]
+        answer = exchange(server)
+        assert answer.startswith(b"HTTP/1.1 503") and b"2 connections are open already" in answer
+        for each in held:
+            each.close()
+        wait_until(lambda: not server._server.server_state.connections)
+        assert ask(server, "GET", "/v2/health/live")[0] == 200
