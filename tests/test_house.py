@@ -295,12 +295,13 @@ def test_every_room_has_tests_and_a_page() -> None:
 
 def test_this_repository_names_no_machine_of_ours() -> None:
     """Paths of the machines it was written on, and hosts of registries, help nobody else."""
-    homes = re.compile(r"/work/|https?://[\w.]*pypi\.org|download\.pytorch\.org")
+    # One letter of each in brackets, so that this very file passes as well.
+    homes = re.compile(r"/wor[k]/|https?://[\w.]*pyp[i]\.org|download\.pytorc[h]\.org")
     skipped = {".git", ".venv", "runs", "build", "dist", "__pycache__"}
     for folder, below, found in os.walk(HERE):
         below[:] = [name for name in below if name not in skipped and not name.endswith((".egg-info", "_cache"))]
         for name in found:
             path = Path(folder) / name
             if path.suffix in (".py", ".md", ".toml", ".txt", ".yaml", ".html", ".json", ".svg") or name == "Makefile":
-                hit = None if path == Path(__file__) else homes.search(path.read_text())
+                hit = homes.search(path.read_text())
                 assert hit is None, f"{path.relative_to(HERE)}: {hit and hit[0]}"
