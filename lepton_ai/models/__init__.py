@@ -1,13 +1,17 @@
 """Models: stacks, graphs, subclasses and foreign modules, with Keras' verbs; and regressions in closed form."""
 
+from lepton_ai.models.inception import inception_v3
 from lepton_ai.models.linear import LinearRegression, LogisticRegression
 from lepton_ai.models.loading import load
+from lepton_ai.models.mobilenet import mobilenet_v2
 from lepton_ai.models.model import Model, ModuleModel
 from lepton_ai.models.parallel import distributed_train
+from lepton_ai.models.resnet import resnet
 from lepton_ai.models.saving import environment, task_of, write_parts
 from lepton_ai.models.sequential import Sequential
 from lepton_ai.models.signature import named_inputs, named_outputs, sample_inputs, signature
 from lepton_ai.models.summary import count_parameters, summarize
+from lepton_ai.models.unet import unet
 
 __all__ = [
     "LinearRegression",
@@ -18,12 +22,16 @@ __all__ = [
     "count_parameters",
     "distributed_train",
     "environment",
+    "inception_v3",
     "load",
+    "mobilenet_v2",
     "named_inputs",
     "named_outputs",
+    "resnet",
     "sample_inputs",
     "signature",
     "summarize",
     "task_of",
+    "unet",
     "write_parts",
 ]
