@@ -11,12 +11,13 @@ class Feature(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """One column, or one image input as a whole.
 
     Numbers have `quantiles` (at 0, 5, 10, ..., 100 %) and a histogram: `counts[i]` values lie in
-    `[edges[i], edges[i + 1])`, the last bin closed. Categories have `categories`: value to count.
+    `[edges[i], edges[i + 1])`, the last bin closed. Categories have `categories`: value to count. Texts have the
+    figures of numbers for their lengths in characters; those of a column of categories have them too.
     `missing` counts NaN, None and empty strings; the other figures leave those out.
     """
 
     name: str
-    kind: str  # "number", "category", "image"
+    kind: str  # "number", "category", "image", "text"
     count: int
     missing: int = 0
     mean: float | None = None

@@ -33,10 +33,19 @@ def unique_name(base: str, taken: set[str]) -> str:
 
 def unknown_name(kind: str, name: object, known: list[str], *, at: str = "") -> UnknownNameError:
     """The error for a name that is not in `known`, with the nearest one in it."""
-    near = difflib.get_close_matches(str(name).lower(), {k.lower(): k for k in known}, n=1, cutoff=0.5)
-    match = next((k for k in known if near and k.lower() == near[0]), None)
+    match = _nearest(str(name).lower(), known)
     fix = f"Did you mean {match!r}?" if match else f"Known: {', '.join(sorted(known)) or 'none'}."
     return UnknownNameError(f"unknown {kind} {name!r}", at=at, fix=fix)
+
+
+def _nearest(name: str, known: list[str]) -> str | None:
+    def likeness(other: str) -> float:
+        # The ratio counts two letters that changed places as two mistakes; they are the likeliest one.
+        swapped = sorted(other.lower()) == sorted(name)
+        return swapped + difflib.SequenceMatcher(None, name, other.lower()).ratio()
+
+    near = difflib.get_close_matches(name, [each.lower() for each in known], n=5, cutoff=0.5)
+    return max((each for each in known if each.lower() in near), key=likeness, default=None)
 
 
 class Registry(Generic[T]):

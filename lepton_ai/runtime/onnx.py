@@ -97,7 +97,10 @@ class OnnxRuntime:
 
 
 def _reason(error: Exception) -> str:
-    """The last part of onnxruntime's text, without the files and operators that it names."""
+    """What the graph refuses, in its own words; or the last part of onnxruntime's, without files and operators."""
+    refused = re.search(r"Name:'refused: ([^']*)'", str(error))
+    if refused is not None:
+        return refused[1]
     text = str(error).rpartition("Status Message:")[2].partition("\n")[0]
     return re.sub(r"\S*/\S*", "", text).strip()[:200]
 
