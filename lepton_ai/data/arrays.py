@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lepton_ai.core import DataError, ShapeError
 from lepton_ai.data.check import check_finite, check_lengths
-from lepton_ai.data.convert import to_tensor
+from lepton_ai.data.convert import to_rows, to_tensor
 from lepton_ai.data.source import Indexed
 from lepton_ai.data.tree import map_paths, map_tree
 
@@ -17,6 +17,8 @@ class Arrays(Indexed):
 
     Memory is shared with numpy arrays and tensors unless they are float64 or float16, which become float32,
     once. Nothing is written to. `sample_weight` (N,) is float32, finite and not negative.
+
+    With `texts`, inputs may be texts too: they stay numpy arrays of `object`, for a model whose stages read them.
 
     Raises: DataError for no rows, lengths that differ, strings, dates; ShapeError for scalars and ragged lists.
 
@@ -28,8 +30,9 @@ class Arrays(Indexed):
                 [0., 1.]]), tensor([0, 0]))
     """
 
-    def __init__(self, x: Any, y: Any = None, sample_weight: Any = None) -> None:
-        self._x = map_paths(to_tensor, x, "x")
+    def __init__(self, x: Any, y: Any = None, sample_weight: Any = None, *, texts: bool = False) -> None:
+        self._texts = texts
+        self._x = map_paths(to_rows if texts else to_tensor, x, "x")
         self._y = map_paths(to_tensor, y, "y")
         self._weight = None if sample_weight is None else to_weight(sample_weight)
         self._rows = check_lengths(self._x, self._y, self._weight)
@@ -38,15 +41,15 @@ class Arrays(Indexed):
         return self._rows
 
     def fetch(self, indices: Tensor) -> tuple[Any, Any, Tensor | None]:
-        def rows(tensor: Tensor) -> Tensor:
-            return tensor.index_select(0, indices.to(tensor.device))
+        def rows(leaf: Any) -> Any:
+            return leaf.index_select(0, indices.to(leaf.device)) if isinstance(leaf, Tensor) else leaf[indices.numpy()]
 
         return map_tree(rows, self._x), map_tree(rows, self._y), map_tree(rows, self._weight)
 
     def part(self, start: int, stop: int) -> "Arrays":
         """The rows from `start` to before `stop`, sharing this source's memory."""
         parts = [map_tree(lambda tensor: tensor[start:stop], tree) for tree in (self._x, self._y, self._weight)]
-        part = Arrays(*parts)
+        part = Arrays(*parts, texts=self._texts)
         part.labels, part.names = self.labels, self.names
         return part
 

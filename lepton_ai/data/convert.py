@@ -29,7 +29,7 @@ def as_array(value: Any, at: str) -> npt.NDArray[Any] | Tensor:
         >>> as_array([[1, 2], [3]], "x")
         Traceback (most recent call last):
         lepton_ai.core.errors.ShapeError: x: rows of different lengths: row 0 has 2, row 1 has 1. Pad or cut them \
-to one length.
+to one length: lepton_ai.data.pad_sequences(rows).
     """
     if isinstance(value, Tensor):
         array: npt.NDArray[Any] | Tensor = value.detach()
@@ -61,6 +61,40 @@ def to_tensor(value: Any, at: str) -> Tensor:
         array = array.astype(np.int32 if array.dtype.itemsize == 2 else np.int64)
     tensor = share(array)
     return _float32(tensor, at) if tensor.dtype in _TO_FLOAT32 else tensor
+
+
+def to_rows(value: Any, at: str) -> Tensor | npt.NDArray[Any]:
+    """As `to_tensor`, but texts pass: as an array of `object`, neither read nor checked.
+
+    Raises: as `to_tensor`, for what is neither.
+    """
+    return as_objects(value) if holds_texts(value) else to_tensor(value, at)
+
+
+def holds_texts(value: Any) -> bool:
+    """Whether the first thing in `value` that is not missing is a text, or bytes."""
+    if isinstance(value, Tensor):
+        return False
+    dtype = getattr(value, "dtype", None)
+    if isinstance(dtype, np.dtype) and dtype.kind not in "OUST":
+        return False
+    rows = value.tolist() if isinstance(value, np.ndarray) and value.ndim == 0 else value
+    if isinstance(rows, np.ndarray):
+        rows = rows.reshape(-1)
+    if isinstance(rows, list | tuple | np.ndarray) or is_frame(rows):
+        there = (each for each in rows if each is not None and not isinstance(each, float))
+        first = next(there, None)
+        return isinstance(first, str | bytes) or (isinstance(first, list | np.ndarray) and holds_texts(first))
+    return False
+
+
+def as_objects(value: Any) -> npt.NDArray[np.object_]:
+    """Rows of texts as an array of `object`, without the room that numpy's own strings take."""
+    if isinstance(value, list | tuple) and not isinstance(value[0], list | tuple | np.ndarray):
+        array = np.empty(len(value), dtype=object)
+        array[:] = value
+        return array
+    return np.asarray(value.to_numpy(dtype=object) if is_frame(value) else value, dtype=object)
 
 
 def share(array: npt.NDArray[Any]) -> Tensor:
@@ -147,7 +181,7 @@ def _place(array: npt.NDArray[Any], flat: int) -> str:
 def _ragged(value: Any, at: str) -> ShapeError:
     lengths = [len(row) if hasattr(row, "__len__") else 0 for row in value] if hasattr(value, "__iter__") else []
     other = next((index for index, length in enumerate(lengths) if length != lengths[0]), None)
-    fix = "Pad or cut them to one length."
+    fix = "Pad or cut them to one length: lepton_ai.data.pad_sequences(rows)."
     if other is None:
         return ShapeError("rows of different shapes", at=at, fix=fix)
     first, second = f"row 0 has {lengths[0]}", f"row {other} has {lengths[other]}"

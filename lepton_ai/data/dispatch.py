@@ -19,11 +19,11 @@ _PATH = (
 )
 
 
-def as_source(x: Any, y: Any = None, sample_weight: Any = None) -> Indexed | Batches:
+def as_source(x: Any, y: Any = None, sample_weight: Any = None, *, texts: bool = False) -> Indexed | Batches:
     """The source for `x`: arrays, tensors, lists, data frames, tuples, lists or dictionaries of them; torch datasets
     and loaders; iterables and functions that yield batches; a source as it is.
 
-    A list of arrays is several inputs. A list of one is that one.
+    A list of arrays is several inputs. A list of one is that one. `texts` says whether inputs may be texts.
 
     Raises: UsageError if `y` or weights are given beside data that brings its own; DataError, ShapeError for
     data that does not fit (see `Arrays`).
@@ -53,7 +53,7 @@ def as_source(x: Any, y: Any = None, sample_weight: Any = None) -> Indexed | Bat
     several, targets = _several(x), _several(y)
     _check_not_rows("x", several, x, targets)
     _check_not_rows("y", targets, y, several)
-    source = Arrays(several, targets, sample_weight)
+    source = Arrays(several, targets, sample_weight, texts=texts)
     source.labels, source.names = labels, names
     return source
 

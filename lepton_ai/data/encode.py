@@ -1,6 +1,6 @@
-"""Classes as numbers and as one-hot rows."""
+"""Classes as numbers and as one-hot rows; sequences of unequal lengths as one array."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,57 @@ def encode_labels(
         known = ", ".join(labels[:10]) + (", ..." if len(labels) > 10 else "")
         raise DataError(f"unknown class {unknown!r} in row {row}", at=at, expected=f"one of {known}")
     return np.array([places[name] for name in names.tolist()], np.int64)[codes], tuple(labels)
+
+
+def pad_sequences(
+    sequences: Iterable[Any],
+    maxlen: int | None = None,
+    dtype: npt.DTypeLike = "int32",
+    padding: str = "pre",
+    truncating: str = "pre",
+    value: Any = 0.0,
+) -> npt.NDArray[Any]:
+    """Sequences of unequal lengths as one array (N, maxlen, ...), as `keras.utils.pad_sequences`.
+
+    Args:
+        maxlen: length of all rows; that of the longest sequence if not given.
+        padding: whether `value` stands before ("pre") or after ("post") what is shorter.
+        truncating: whether what is longer loses its beginning ("pre") or its end ("post").
+
+    Raises: DataError naming the first sequence that is none, or whose steps have another shape; ConfigError.
+
+    Example:
+        >>> pad_sequences([[1, 2, 3], [4]], padding="post")
+        array([[1, 2, 3],
+               [4, 0, 0]], dtype=int32)
+    """
+    for name, side in (("padding", padding), ("truncating", truncating)):
+        if side not in ("pre", "post"):
+            raise ConfigError(at=f"pad_sequences.{name}", got=side, expected='"pre" or "post"')
+    if maxlen is not None and (isinstance(maxlen, bool) or not isinstance(maxlen, int) or maxlen < 1):
+        raise ConfigError(at="pad_sequences.maxlen", got=maxlen, expected="a positive int or None")
+    rows = list(sequences)
+    for row, each in enumerate(rows):
+        if not hasattr(each, "__len__") or isinstance(each, str):
+            fix = "Give a list of lists: one sequence is [[1, 2, 3]]."
+            raise DataError(f"row {row} is {each!r}, expected a sequence", at="pad_sequences", fix=fix)
+    arrays = [np.asarray(as_array(each, f"pad_sequences: row {row}")) for row, each in enumerate(rows)]
+    step = next((array.shape[1:] for array in arrays if len(array)), ())
+    for row, array in enumerate(arrays):
+        if len(array) and array.shape[1:] != step:
+            raise DataError(
+                f"the steps of row {row} have shape {array.shape[1:]}, those before {step}", at="pad_sequences"
+            )
+    length = max((len(array) for array in arrays), default=0) if maxlen is None else maxlen
+    if isinstance(value, str) and np.dtype(dtype).kind not in "OUS":
+        raise ConfigError(at="pad_sequences.value", got=value, expected=f"a number, for {np.dtype(dtype)}")
+    padded = np.full((len(arrays), length, *step), value, dtype=dtype)
+    for row, array in zip(padded, arrays, strict=True):
+        kept = array[-length:] if truncating == "pre" else array[:length]
+        if len(kept):
+            start = length - len(kept) if padding == "pre" else 0
+            row[start : start + len(kept)] = kept
+    return padded
 
 
 def _whole(values: npt.NDArray[Any]) -> npt.NDArray[np.int64]:

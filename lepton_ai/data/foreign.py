@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, IterableDataset, default_colla
 from lepton_ai.core import DataError, ShapeError
 from lepton_ai.data.arrays import to_weight
 from lepton_ai.data.check import check_lengths
-from lepton_ai.data.convert import to_tensor
+from lepton_ai.data.convert import to_rows, to_tensor
 from lepton_ai.data.source import Indexed
 from lepton_ai.data.tree import map_paths, map_tree
 
@@ -131,7 +131,7 @@ def unpack(batch: Any) -> tuple[Any, Any, Tensor | None]:
     if not 1 <= len(parts) <= 3:
         raise ShapeError(f"a batch of {len(parts)} parts", at="batch", expected="x, (x, y) or (x, y, weight)")
     x, y, weight = parts + [None] * (3 - len(parts))
-    x, y = (map_paths(to_tensor, _tupled(part), at) for part, at in ((x, "x"), (y, "y")))
+    x, y = map_paths(to_rows, _tupled(x), "x"), map_paths(to_tensor, _tupled(y), "y")
     weight = None if weight is None else to_weight(weight)
     check_lengths(x, y, weight)
     return x, y, weight

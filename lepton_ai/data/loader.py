@@ -1,17 +1,20 @@
 """The order of rows, cut into batches and shared among workers."""
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from lepton_ai.core import ConfigError
 from lepton_ai.data.foreign import Batches
 from lepton_ai.data.source import Batch, Indexed
+from lepton_ai.data.stream import Rows, Stream, count, regroup
 from lepton_ai.data.tree import leaves, map_tree
-from lepton_ai.rng import permutation
 
 _MOST = 2**31 - 1  # positions are int32
 
@@ -22,10 +25,12 @@ class Loader:
     An epoch of an indexed source is one pass with a partial last batch, or `steps` batches, however many passes that
     takes. Its order is a pure function of (seed, epoch): each pass is a fresh permutation, or rows as they lie. Batch
     s covers the positions from s * batch_size; each worker gets a contiguous slice of it, in sizes as
-    `numpy.array_split`, so that all workers together see what one would see. A slice may hold no rows.
+    `numpy.array_split`, so that all workers together see what one would see. A slice may hold no rows. With `pairs`
+    no cut separates the even position p from p + 1.
 
     `Batches` come as they are, sliced in the same way; `batch_size` counts for an IterableDataset only.
-    `steps_per_epoch` is None where their number is unknown.
+    `steps_per_epoch` is None where their number is unknown. A `Stream` is cut into batches of `batch_size`; with
+    `steps` its passes follow each other without an end, and each epoch goes on where the last one stopped.
 
     Raises: ConfigError for sizes below 1 or a rank outside the world.
 
@@ -46,6 +51,7 @@ class Loader:
         steps: int | None = None,
         rank: int = 0,
         world: int = 1,
+        pairs: bool = False,
     ) -> None:
         for name, value in (("batch_size", batch_size), ("steps", steps), ("world", world)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
@@ -58,10 +64,12 @@ class Loader:
         self.seed = seed
         self.rank = rank
         self.world = world
+        self.pairs = pairs
         self._end = 0
+        self._steps = steps
+        self._running: Iterator[Any] | None = None
+        self._next_row = -1  # of an endless stream: where `_running` stands
         if isinstance(source, Batches):
-            self._steps = steps
-            self._running: Iterator[Any] | None = None
             self.steps_per_epoch = steps if steps is not None else source.steps(batch_size)
             return
         self._end = len(source) if steps is None else steps * batch_size
@@ -73,15 +81,15 @@ class Loader:
 
     def share(self, rank: int, world: int) -> "Loader":
         """The same batches, for worker `rank` of `world`."""
-        steps = None if isinstance(self.source, Indexed) and self._end == len(self.source) else self.steps_per_epoch
         return Loader(
             self.source,
             self.batch_size,
             shuffle=self.shuffle,
             seed=self.seed,
-            steps=steps,
+            steps=self._steps,
             rank=rank,
             world=world,
+            pairs=self.pairs,
         )
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -94,26 +102,70 @@ class Loader:
             raise ConfigError(
                 at="Loader.epoch.start", got=start, expected=f"0 to {'the end' if last is None else last}"
             )
+        if isinstance(self.source, Stream):
+            return self._streamed(self.source, epoch, start)
         if isinstance(self.source, Batches):
             return self._foreign(self.source, start)
         return self._indexed(self.source, epoch, start)
 
     def _indexed(self, source: Indexed, epoch: int, start: int) -> Iterator[Batch]:
-        order = _Order(len(source), epoch, self._end, seed=self.seed if self.shuffle else None)
-        for first in range(start * self.batch_size, self._end, self.batch_size):
+        order = _Order(source, epoch, self._end, seed=self.seed if self.shuffle else None)
+
+        def indices(first: int) -> Tensor:
+            low, high = self._slice(first, min(self.batch_size, self._end - first))
+            return torch.from_numpy(order.rows(first + low, first + high))
+
+        firsts = range(start * self.batch_size, self._end, self.batch_size)
+        wanted = map(indices, firsts)
+        parts: Iterator[Rows] = _ahead(source, wanted) if source.prefetch else map(source.fetch, wanted)
+        for first, (x, y, weight) in zip(firsts, parts, strict=True):
             rows = min(self.batch_size, self._end - first)
-            low, high = _slice(rows, self.rank, self.world)
-            indices = torch.from_numpy(order.rows(first + low, first + high))
-            x, y, weight = source.fetch(indices)
+            low, high = self._slice(first, rows)
             positions = torch.arange(first + low, first + high, dtype=torch.int32)
             yield Batch(x, y, weight, positions, rows)
+
+    def _streamed(self, source: Stream, epoch: int, start: int) -> Iterator[Batch]:
+        first = start * self.batch_size
+        seed = self.seed if self.shuffle else None
+        if self._steps is None:
+            flow = regroup(source.rows(epoch, first, seed), self.batch_size)
+        else:
+            flow = self._endless(source, epoch * self._steps * self.batch_size + first, self._steps - start, seed)
+        for whole in flow:
+            rows = count(whole)
+            if first + rows > _MOST:
+                raise ConfigError(at="Loader", expected=f"at most {_MOST} rows in an epoch", fix="Pass steps.")
+            low, high = self._slice(first, rows)
+            x, y, weight = (_cut(part, slice(low, high)) for part in whole)
+            yield Batch(x, y, weight, torch.arange(first + low, first + high, dtype=torch.int32), rows)
+            first += rows
+
+    def _endless(self, source: Stream, begin: int, steps: int, seed: int | None) -> Iterator[Rows]:
+        """`steps` batches from row `begin` of all passes in a row; goes on with what is open, if it stands there."""
+        if self._running is None or self._next_row != begin:
+            self._running, self._next_row = regroup(source.endless(begin, seed), self.batch_size), begin
+        for _ in range(steps):
+            self._next_row = -1  # should reading fail, nothing is left to go on with
+            whole = next(self._running)
+            begin += self.batch_size
+            self._next_row = begin
+            yield whole
+
+    def _slice(self, first: int, rows: int) -> tuple[int, int]:
+        """Where this worker's part of the batch of `rows` from position `first` on begins and ends."""
+        if not self.pairs:
+            return _slice(rows, self.rank, self.world)
+        begin = first // 2  # whole pairs, of which the batch may hold one half at either end
+        cuts = _slice(-(-(first + rows) // 2) - begin, self.rank, self.world)
+        low, high = (max(0, min(rows, 2 * (begin + cut) - first)) for cut in cuts)
+        return low, high
 
     def _foreign(self, source: Batches, start: int) -> Iterator[Batch]:
         first = 0
         for number, (x, y, weight) in enumerate(self._flow(source)):
             rows = int(next(leaves(x, "x"))[1].shape[0])
             if number >= start:
-                low, high = _slice(rows, self.rank, self.world)
+                low, high = self._slice(first, rows)
                 positions = torch.arange(first + low, first + high, dtype=torch.int32)
                 mine = slice(low, high)
                 yield Batch(_cut(x, mine), _cut(y, mine), _cut(weight, mine), positions, rows)
@@ -135,10 +187,10 @@ class Loader:
 class _Order:
     """The row at each position of one epoch; holds the permutation of one pass."""
 
-    def __init__(self, size: int, epoch: int, end: int, *, seed: int | None) -> None:
-        self._size, self._seed = size, seed
+    def __init__(self, source: Indexed, epoch: int, end: int, *, seed: int | None) -> None:
+        self._source, self._size, self._seed = source, len(source), seed
         # Epochs of several passes take the numbers after one another, so no two passes share an order.
-        self._first_pass = epoch * -(-end // size)
+        self._first_pass = epoch * -(-end // self._size)
         self._held = -1
         self._permutation: npt.NDArray[np.int64] = np.empty(0, np.int64)
 
@@ -158,9 +210,25 @@ class _Order:
 
     def _pass(self, seed: int, number: int) -> npt.NDArray[np.int64]:
         if self._held != number:
-            self._permutation = permutation(seed, self._first_pass + number, self._size)
+            self._permutation = self._source.order(seed, self._first_pass + number)
             self._held = number
         return self._permutation
+
+
+def _ahead(source: Indexed, wanted: Iterator[Tensor]) -> Iterator[Rows]:
+    """What `source` fetches for each of `wanted`, in order, `source.prefetch` batches ahead of the reader."""
+    with ThreadPoolExecutor(1, thread_name_prefix="lepton-fetch") as pool:
+        waiting: deque[Future[Rows]] = deque()
+        try:
+            for indices in wanted:
+                waiting.append(pool.submit(source.fetch, indices))
+                if len(waiting) > source.prefetch:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
 
 
 def _cut(tree: Any, rows: slice) -> Any:

@@ -1,23 +1,25 @@
 """The profile of the training data, from the rows themselves."""
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
 from lepton_ai.bundle import Feature, Profile
 from lepton_ai.core import DataError, ShapeError
 from lepton_ai.data.dispatch import as_source
 from lepton_ai.data.foreign import Batches
 from lepton_ai.data.source import Indexed
+from lepton_ai.data.stream import Stream
 from lepton_ai.data.table import Column, Table
 from lepton_ai.data.tree import map_tree
 from lepton_ai.rng import derive, permutation
 
 ROWS = 50_000  # profiled at most
+HEAD = 10_000  # first rows of a stream, which are what is profiled
 VALUES = 1_000_000  # profiled at most in one input
 COLUMNS = 1_024  # beyond these, an input is one feature
 TOP = 100  # categories that are counted by name
@@ -34,13 +36,15 @@ def build_profile(
     input_names: Sequence[str] | None = None,
     seed: int = 0,
 ) -> Profile:
-    """Counts of each feature of `x` and of the targets; larger data by a seeded sample of 50,000 rows.
+    """Counts of each feature of `x` and of the targets; larger data by a seeded sample of 50,000 rows, a
+    stream by its first 10,000.
 
     An input (N, F) has a feature for each column, called by `names` or `x0`, `x1`, ...; (N, T, F) has one for each of
     the F, over all steps; uint8 (N, H, W) and rank 4 or more are one of kind "image" over all pixels, whose `count`
-    is that of images. More than 1,024 columns are one feature. Inputs are called as in their dictionary, by
-    `input_names`, or `input`, `input_1`, ... Histograms have 20 bins of equal width from lowest to highest; the
-    quantiles hold the other view. Infinite values count as missing.
+    is that of images. More than 1,024 columns are one feature. Texts that come twice or more on average are
+    categories; others are known by their lengths. Inputs are called as in their dictionary, by `input_names`, or
+    `input`, `input_1`, ... Histograms have 20 bins of equal width from lowest to highest; the quantiles hold the
+    other view. Infinite values count as missing.
 
     Targets of whole-number or boolean dtype, one-hot rows and floats of 0 and 1 are classes: one category feature,
     its values called by `labels`. The 100 most frequent categories are listed.
@@ -56,7 +60,9 @@ def build_profile(
     """
     if isinstance(x, Table) and y is None:
         return _of_table(x, seed)
-    source = x if isinstance(x, Indexed) and y is None else as_source(x, y)
+    source = x if isinstance(x, Indexed) and y is None else as_source(x, y, texts=True)
+    if isinstance(source, Stream):
+        source = source.head(HEAD)
     if isinstance(source, Batches):
         raise DataError("ready batches cannot be profiled", at="build_profile", fix="Give arrays or an indexed source.")
     rows, inputs, targets = _fetch(source, seed)
@@ -101,9 +107,11 @@ def _named(tree: Any, base: str, names: Sequence[str] | None) -> dict[str, npt.N
     return {name: _numpy(tensor) for name, tensor in zip(names, arrays, strict=True)}
 
 
-def _numpy(tensor: Tensor) -> npt.NDArray[Any]:
+def _numpy(tensor: Any) -> npt.NDArray[Any]:
+    if isinstance(tensor, np.ndarray):  # texts
+        return np.asarray(tensor)
     tensor = tensor.detach().cpu()
-    return tensor.to(torch.float32).numpy() if tensor.dtype == torch.bfloat16 else tensor.numpy()
+    return np.asarray((tensor.to(torch.float32) if tensor.dtype == torch.bfloat16 else tensor).numpy())
 
 
 def _input(name: str, array: npt.NDArray[Any], names: Sequence[str] | None, seed: int) -> tuple[Feature, ...]:
@@ -117,7 +125,24 @@ def _input(name: str, array: npt.NDArray[Any], names: Sequence[str] | None, seed
     if width > COLUMNS:
         return (_number(name, array.reshape(-1)),)
     columns = array.reshape(-1, width)
+    if array.dtype.kind == "O":
+        given = names if names is not None else [name] if width == 1 else [f"{name}[{i}]" for i in range(width)]
+        return tuple(_texts(given[i], columns[:, i].tolist()) for i in range(width))
     return tuple(_number(names[i] if names is not None else f"x{i}", columns[:, i]) for i in range(width))
+
+
+def _texts(name: str, texts: list[Any]) -> Feature:
+    """Texts that repeat are categories, counted by name; others are known by their lengths alone, and not kept."""
+    there = [text.decode("utf-8", "replace") if isinstance(text, bytes) else text for text in texts]
+    there = [text for text in there if isinstance(text, str) and text]
+    lengths = _number(name, np.array([len(text) for text in there], np.int64))
+    counts = Counter(there)
+    fields = {field: getattr(lengths, field) for field in lengths.__struct_fields__}
+    fields |= {"missing": len(texts) - len(there), "kind": "text"}
+    if len(counts) <= max(2, len(there) // 2):
+        top = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:TOP]
+        fields |= {"kind": "category", "categories": dict(top)}
+    return Feature(**fields)
 
 
 def _image(name: str, images: npt.NDArray[Any], seed: int) -> Feature:

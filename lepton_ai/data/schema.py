@@ -13,6 +13,7 @@ from lepton_ai.data.check import check_finite
 from lepton_ai.data.dispatch import as_source
 from lepton_ai.data.foreign import Batches
 from lepton_ai.data.source import Indexed
+from lepton_ai.data.stream import Stream
 from lepton_ai.data.table import Table
 from lepton_ai.data.tree import leaves
 
@@ -84,7 +85,9 @@ class Schema(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def _tensors(x: Any, y: Any) -> tuple[list[tuple[str, Tensor]], list[tuple[str, Tensor]]]:
-    source = as_source(x, y) if y is not None or not isinstance(x, Indexed) else x
+    source = as_source(x, y, texts=True) if y is not None or not isinstance(x, Indexed) else x
+    if isinstance(source, Stream):
+        source = source.head(_SAMPLE)
     if isinstance(source, Batches):
         raise DataError("ready batches have no schema", at="Schema", fix="Give arrays, a table or an indexed source.")
     found, targets = source.x_all, source.y_all
@@ -96,7 +99,10 @@ def _tensors(x: Any, y: Any) -> tuple[list[tuple[str, Tensor]], list[tuple[str, 
     return list(leaves(found, "x")), list(leaves(targets, "y"))
 
 
-def _field(at: str, tensor: Tensor, limits: bool) -> Field:
+def _field(at: str, tensor: Any, limits: bool) -> Field:
+    if not isinstance(tensor, Tensor):  # texts
+        gone = any(_is_missing(text) for text in tensor.reshape(-1))
+        return Field(name=at, dtype="string", shape=tuple(tensor.shape[1:]), missing=gone)
     finite = tensor[torch.isfinite(tensor)] if tensor.is_floating_point() else tensor
     ranged = limits and finite.numel() > 0
     return Field(
@@ -135,7 +141,18 @@ def _check_all(at: str, fields: tuple[Field, ...], found: list[tuple[str, Tensor
         _check_tensor(field, tensors[field.name])
 
 
-def _check_tensor(field: Field, tensor: Tensor) -> None:
+def _check_tensor(field: Field, tensor: Any) -> None:
+    texts = not isinstance(tensor, Tensor)
+    if texts and field.dtype != "string":
+        raise DataError("strings where numbers belong", at=field.name, expected=field.dtype)
+    if texts:
+        gone = [row for row, text in enumerate(tensor.reshape(-1)) if _is_missing(text)]
+        if gone and not field.missing:
+            row = gone[0] // max(1, tensor[:1].size)
+            raise DataError(f"{len(gone)} missing, the first in row {row}", at=field.name, expected="none")
+        return
+    if field.dtype == "string":
+        raise ShapeError(at=field.name, got=str(tensor.dtype).removeprefix("torch."), expected="texts")
     dtype = str(tensor.dtype).removeprefix("torch.")
     # Whole numbers of any width fit where whole numbers or floats were; floats do not fit where whole numbers were.
     if dtype != field.dtype and (tensor.is_floating_point() and not field.dtype.startswith(("float", "bfloat"))):
@@ -146,6 +163,10 @@ def _check_tensor(field: Field, tensor: Tensor) -> None:
         raise ShapeError(at=field.name, got=shape, expected=f"rows of shape {field.shape}")
     check_finite(tensor, field.name, field.missing)
     _check_limits(field, tensor)
+
+
+def _is_missing(text: Any) -> bool:
+    return not isinstance(text, str | bytes)
 
 
 def _check_limits(field: Field, tensor: Tensor) -> None:

@@ -3,11 +3,14 @@
 import abc
 from typing import Any, NamedTuple
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from lepton_ai.core import DataError
 from lepton_ai.data.tree import map_tree
+from lepton_ai.rng import permutation
 
 
 class Batch(NamedTuple):
@@ -30,10 +33,12 @@ class Indexed(abc.ABC):
 
     `fetch` gets int64 indices (B,), in any order, repeated or none at all, and answers `(x, y, weight)` with B rows,
     the same each time. `labels` names the classes of `y` and `names` the columns of `x`, where the source knows them.
+    `prefetch` is how many batches a loader fetches ahead, in a thread: for sources that wait for files.
     """
 
     labels: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    prefetch: int = 0
 
     @abc.abstractmethod
     def __len__(self) -> int: ...
@@ -41,6 +46,13 @@ class Indexed(abc.ABC):
     @abc.abstractmethod
     def fetch(self, indices: Tensor) -> tuple[Any, Any, Tensor | None]:
         """The rows at `indices`, in that order, as tensors that the caller may keep."""
+
+    def order(self, seed: int, number: int) -> npt.NDArray[np.int64]:
+        """The rows in the order of shuffled pass `number`: a pure function of its arguments, each row once.
+
+        A source that reads many rows at once keeps near each other what it reads together.
+        """
+        return permutation(seed, number, len(self))
 
     @property
     def x_all(self) -> Any:
@@ -72,7 +84,7 @@ class Subset(Indexed):
     def __init__(self, source: Indexed, indices: Any) -> None:
         self.source = source
         self.indices = torch.as_tensor(indices, dtype=torch.int64)
-        self.labels, self.names = source.labels, source.names
+        self.labels, self.names, self.prefetch = source.labels, source.names, source.prefetch
         if len(self.indices) == 0:
             raise DataError("empty data: no indices", at="Subset", fix="Give at least one row.")
         low, high = int(self.indices.min()), int(self.indices.max())
@@ -86,6 +98,15 @@ class Subset(Indexed):
     def fetch(self, indices: Tensor) -> tuple[Any, Any, Tensor | None]:
         return self.source.fetch(self.indices[indices])
 
+    def order(self, seed: int, number: int) -> npt.NDArray[np.int64]:
+        own = permutation(seed, number, len(self))
+        if _keeps_no_order(self.source):
+            return own
+        # As the source orders its rows; rows that are here twice in an order of their own.
+        place = np.empty(len(self.source), np.int64)
+        place[self.source.order(seed, number)] = np.arange(len(self.source))
+        return own[np.argsort(place[self.indices.numpy()[own]], kind="stable")]
+
     # `x_all` stays None: gathering the inputs here would hold them twice.
 
     @property
@@ -96,3 +117,9 @@ class Subset(Indexed):
     def weight_all(self) -> Tensor | None:
         weight = self.source.weight_all
         return None if weight is None else weight[self.indices]
+
+
+def _keeps_no_order(source: Indexed) -> bool:
+    while isinstance(source, Subset):
+        source = source.source
+    return type(source).order is Indexed.order

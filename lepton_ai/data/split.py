@@ -49,8 +49,13 @@ def split(
     parts = split_indices(
         lengths[0][1], test=test, fractions=fractions, seed=seed, stratify=stratify, groups=groups, time=time
     )
-    taken = [tuple(map_tree(partial(_take, indices=part), array) for array in arrays) for part in parts]
+    taken = [tuple(take_rows(array, part) for array in arrays) for part in parts]
     return tuple(part if len(arrays) > 1 else part[0] for part in taken)
+
+
+def take_rows(data: Any, indices: Indices) -> Any:
+    """The rows at `indices` of an array, a tensor, a table, a data frame, a list, a source, or a structure of them."""
+    return map_tree(partial(_take, indices=indices), data)
 
 
 def split_indices(

@@ -1,19 +1,17 @@
-"""Tables: named columns of numbers and categories, from a CSV file or a data frame."""
+"""Tables: named columns of numbers and categories, from a data frame or from whatever a reader found."""
 
 import numbers
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from lepton_ai.core import ConfigError, DataError, StorageError, UsageError, load_extra, unknown_name
+from lepton_ai.core import ConfigError, DataError, UsageError, unknown_name
 from lepton_ai.data.encode import encode_labels
 from lepton_ai.data.frame import is_frame, is_numeric
 
-_SEPARATORS = {";": "';'", "\t": "'\\t'", "|": "'|'", ",": "','"}
 _ALMOST = 0.8  # a text column with at least this share of numbers is taken for a numeric one with faults
 
 
@@ -165,64 +163,6 @@ class Table:
             where = f"{int(missing.sum())} of {len(self)} rows, the first row {int(missing.argmax())}"
             raise DataError(f"no target in {where}", at=f"Table[{self.target!r}]", fix="Remove those rows.")
         return values.astype(np.float32) if values.dtype.kind == "f" else values
-
-
-def read_csv(
-    path: str | Path,
-    target: str | None = None,
-    *,
-    separator: str = ",",
-    encoding: str = "utf-8",
-    missing: Sequence[str] = ("", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"),
-    categories: Sequence[str] = (),
-) -> Table:
-    """The table in a CSV file (also .gz) whose first line names the columns. Needs the extra `data`.
-
-    Raises: StorageError if there is no such file; DataError for an empty file, another separator, lines of other
-    lengths, bytes that are not text in `encoding`, and as `Table.from_frame`; UnknownNameError for the target.
-    """
-    pandas = load_extra("pandas", extra="data", purpose="read_csv")
-    path = Path(path)
-    if not path.is_file():
-        raise StorageError("no such file", at=str(path))
-    try:
-        frame = pandas.read_csv(
-            path, sep=separator, encoding=encoding, na_values=list(missing), keep_default_na=False, low_memory=False
-        )
-    except pandas.errors.EmptyDataError as error:
-        raise DataError(
-            "empty file", at=str(path), fix="Give a file with a line of names and lines of values."
-        ) from error
-    except UnicodeDecodeError as error:
-        raise DataError(
-            f"byte 0x{error.object[error.start]:02x}{_line(path, encoding)} is not {encoding}",
-            at=str(path),
-            fix="Pass the file's encoding, often encoding='latin-1' or 'gb18030'.",
-        ) from error
-    except pandas.errors.ParserError as error:
-        fix = f"Is {separator!r} the separator? Else quote values that hold it."
-        raise DataError(str(error).removeprefix("Error tokenizing data. ").strip(), at=str(path), fix=fix) from error
-    if frame.shape[1] == 1:
-        other = next((mark for mark in _SEPARATORS if mark != separator and mark in str(frame.columns[0])), None)
-        if other is not None:
-            what = f"one single column, {str(frame.columns[0])!r}"
-            raise DataError(what, at=str(path), fix=f"Pass separator={_SEPARATORS[other]}.")
-    if not isinstance(frame.index, pandas.RangeIndex):
-        raise DataError("lines hold more values than the first line has names", at=str(path), fix="Name every column.")
-    if len(frame) == 0:
-        raise DataError("a line of names but no rows", at=str(path))
-    return Table.from_frame(frame, target, categories=categories)
-
-
-def _line(path: Path, encoding: str) -> str:
-    """The line that does not decode; pandas tells a place in a chunk only. Packed files have no lines to show."""
-    with path.open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            try:
-                line.decode(encoding)
-            except UnicodeDecodeError:
-                return "" if path.suffix == ".gz" else f" in line {number}"
-    return ""
 
 
 def _column(name: str, series: Any, category: bool) -> Column:

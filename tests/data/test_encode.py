@@ -10,10 +10,11 @@ from hypothesis.extra import numpy as hnp
 
 os.environ["KERAS_BACKEND"] = "torch"
 
+from keras.utils import pad_sequences as keras_pad_sequences
 from keras.utils import to_categorical as keras_to_categorical
 
 from lepton_ai.core import ConfigError, DataError
-from lepton_ai.data import encode_labels, to_categorical
+from lepton_ai.data import encode_labels, pad_sequences, to_categorical
 
 
 @settings(max_examples=60, deadline=None)
@@ -86,3 +87,52 @@ def test_labels_that_do_not_fit(values: Any, labels: list[str] | None, text: str
     with pytest.raises(DataError) as caught:
         encode_labels(values, labels)
     assert text in str(caught.value)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.lists(st.integers(-9, 9), max_size=6), max_size=5),
+    st.none() | st.integers(1, 8),
+    st.sampled_from(["pre", "post"]),
+    st.sampled_from(["pre", "post"]),
+)
+def test_padding_as_keras(rows: list[list[int]], maxlen: int | None, padding: str, truncating: str) -> None:
+    if not rows:
+        assert pad_sequences(rows, maxlen).shape == (0, maxlen or 0)  # Keras fails
+        return
+    ours = pad_sequences(rows, maxlen, "int64", padding, truncating, -1)
+    theirs = keras_pad_sequences(rows, maxlen, "int64", padding, truncating, -1)
+    assert ours.dtype == theirs.dtype and np.array_equal(ours, theirs)
+
+
+def test_steps_of_several_numbers_are_padded() -> None:
+    padded = pad_sequences([np.ones((1, 2)), torch.ones(3, 2), []], dtype="float32", padding="post")
+    assert padded.shape == (3, 3, 2) and padded[..., 0].tolist() == [[1, 0, 0], [1, 1, 1], [0, 0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([[1, 2], 3], r"row 1 is 3, expected a sequence\. Give a list of lists: one sequence is \[\[1, 2, 3\]\]\."),
+        (["ab"], r"row 0 is 'ab', expected a sequence"),
+        ([[[1, 2]], [], [[3]]], r"the steps of row 2 have shape \(1,\), those before \(2,\)"),
+        ([[1], ["a"]], r"pad_sequences: row 1: strings where numbers belong"),
+    ],
+)
+def test_sequences_that_cannot_be_padded(rows: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        pad_sequences(rows)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"padding": "left"}, r"padding: got 'left', expected \"pre\" or \"post\""),
+        ({"truncating": "end"}, r"truncating: got 'end', expected \"pre\" or \"post\""),
+        ({"maxlen": 0}, r"maxlen: got 0, expected a positive int or None"),
+        ({"value": "<pad>"}, r"value: got '<pad>', expected a number, for int32"),
+    ],
+)
+def test_paddings_that_are_none(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        pad_sequences([[1]], **arguments)

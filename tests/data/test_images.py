@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from lepton_ai.core import ConfigError, DataError, ShapeError, StorageError
-from lepton_ai.data import ImageFolder
+from lepton_ai.data import ImageFolder, Loader
 
 
 def save(path: Path, value: int, size: tuple[int, int] = (6, 4), mode: str = "RGB") -> None:
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
 def test_images_come_in_sorted_order_channels_last(folder: Path) -> None:
     source = ImageFolder(folder)
     assert source.labels == ("cat", "dog")
-    assert [file.name for file in source.files] == ["a.PNG", "1.png", "2.png"]
+    assert [Path(file).name for file in source.files] == ["a.PNG", "1.png", "2.png"]
     x, y, weight = source.fetch(torch.tensor([2, 0]))
     assert x.shape == (2, 4, 6, 3) and x.dtype == torch.uint8
     assert x[:, 0, 0].tolist() == [[20, 0, 255], [30, 0, 255]]
@@ -74,7 +74,7 @@ def test_a_broken_image_is_named_or_left_out(folder: Path) -> None:
     with pytest.raises(DataError, match=r"b\.jpg: the image does not decode"):
         ImageFolder(folder)
     source = ImageFolder(folder, errors="skip")
-    assert [file.name for file in source.skipped] == ["b.jpg", "2.png"]
+    assert [Path(file).name for file in source.skipped] == ["b.jpg", "2.png"]
     assert source.y_all.tolist() == [0, 1] and len(source) == 2
 
 
@@ -106,6 +106,26 @@ def test_folders_that_hold_no_classes(tmp_path: Path) -> None:
     save(tmp_path / "train" / "cat" / "1.png", 0)
     with pytest.raises(DataError, match=r"holds folders \(cat\): did you mean '.*train'\?"):
         ImageFolder(tmp_path)
+
+
+def test_decoded_images_are_kept_within_a_bound(folder: Path) -> None:
+    source = ImageFolder(folder, cache_bytes=2 * 4 * 6 * 3)
+    assert source.fetch(torch.tensor([0, 1]))[0].equal(source.fetch(torch.tensor([0, 1]))[0])
+    assert (source.cache.hits, source.cache.misses) == (2, 2)
+    for _ in range(3):
+        source.fetch(torch.arange(3))
+    assert source.cache.peak == source.cache.max_bytes == 144
+
+
+def test_threads_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for value in range(40):
+        save(tmp_path / f"{value % 3}" / f"{value}.png", value)
+    orders = []
+    for threads in (1, 8):
+        monkeypatch.setattr("lepton_ai.data.folder.THREADS", threads)
+        loader = Loader(ImageFolder(tmp_path), 7, shuffle=True, seed=2)
+        orders.append([(batch.x[:, 0, 0, 0].tolist(), batch.y.tolist()) for batch in loader.epoch(1)])
+    assert orders[0] == orders[1]
 
 
 def test_settings(folder: Path) -> None:

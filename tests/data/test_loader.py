@@ -154,6 +154,24 @@ def test_settings_that_cannot_be(arguments: dict[str, Any], text: str) -> None:
     assert text in str(caught.value)
 
 
+@pytest.mark.filterwarnings("ignore::lepton_ai.data.ResumeWarning")
+@pytest.mark.parametrize("ready", [False, True])
+def test_pairs_stay_with_one_worker(ready: bool) -> None:
+    """No cut separates the positions 0 and 1, 2 and 3, and so on, wherever batches begin."""
+    rows = [torch.arange(5.0), torch.arange(5.0, 7.0)]
+
+    def source() -> Any:
+        return Batches([(each, each) for each in rows]) if ready else Arrays(np.arange(7.0), np.arange(7.0))
+
+    cuts = [
+        [batch.positions.tolist() for batch in Loader(source(), 5, rank=rank, world=2, pairs=True).epoch(0)]
+        for rank in range(2)
+    ]
+    assert cuts == [[[0, 1, 2, 3], [5]], [[4], [6]]]
+    plain = [each.positions.tolist() for each in Loader(source(), 5, world=2).epoch(0)]
+    assert plain == [[0, 1, 2], [5]]
+
+
 def test_start_lies_in_the_epoch() -> None:
     with pytest.raises(ConfigError, match="start: got 3, expected 0 to 2"):
         Loader(Arrays([1.0, 2.0]), 1).epoch(0, start=3)

@@ -103,3 +103,18 @@ def test_tables_that_do_not_fit(frame: Any, kind: type[Exception], text: str) ->
     with pytest.raises(kind) as caught:
         schema.check(Table.from_frame(frame))
     assert text in str(caught.value)
+
+
+def test_texts_have_a_schema_too() -> None:
+    schema = Schema.of({"job": ["nurse", "clerk"], "age": [30.0, 40.0]})
+    assert [(field.name, field.dtype, field.shape) for field in schema.inputs] == [
+        ("x['job']", "string", ()),
+        ("x['age']", "float32", ()),
+    ]
+    schema.check({"job": ["pilot"], "age": [50.0]})
+    with pytest.raises(DataError, match=r"x\['job'\]: 1 missing, the first in row 1, expected none"):
+        schema.check({"job": ["pilot", None], "age": [50.0, 1.0]})
+    with pytest.raises(ShapeError, match=r"x\['job'\]: got 'float32', expected texts"):
+        schema.check({"job": [1.0], "age": [50.0]})
+    with pytest.raises(DataError, match=r"x\['age'\]: strings where numbers belong, expected float32"):
+        schema.check({"job": ["a"], "age": ["old"]})

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_ai.core import ConfigError, DataError, MissingExtraError, StorageError, UnknownNameError, UsageError
-from lepton_ai.data import Column, Table, read_csv, table
+from lepton_ai.data import Column, Table, csv_file, read_csv
 
 CSV = "age,job,pay\n30,smith,1.5\n,baker,2.5\n50,,3.5\n"
 
@@ -94,7 +94,7 @@ def test_pandas_is_an_extra(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
     def absent(module: str, *, extra: str, purpose: str) -> Any:
         raise MissingExtraError(f"{purpose}: {module} from {extra}")
 
-    monkeypatch.setattr(table, "load_extra", absent)
+    monkeypatch.setattr(csv_file, "load_extra", absent)
     with pytest.raises(MissingExtraError, match="read_csv: pandas from data"):
         read_csv(tmp_path / "a.csv")
 
