@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from lepton_ai.core import ConfigError, ShapeError
 from lepton_ai.layers.activations import Function, get_activation
+from lepton_ai.layers.constraints import Constraint, get_constraint
 from lepton_ai.layers.dtypes import as_float
 from lepton_ai.layers.initializers import Initializer, get_initializer
 from lepton_ai.layers.layer import Layer, LayerOptions
@@ -26,6 +27,8 @@ class Activation(Layer):
         >>> Activation("relu")(torch.tensor([[-1.0, 2.0]]))
         tensor([[0., 2.]])
     """
+
+    supports_masking = True
 
     def __init__(self, activation: str | Function | None, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
@@ -49,6 +52,8 @@ class ReLU(Layer):
         >>> ReLU(max_value=6, negative_slope=0.5)(torch.tensor([[-1.0, 2.0, 8.0]]))
         tensor([[-0.5000,  2.0000,  6.0000]])
     """
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -89,6 +94,8 @@ class LeakyReLU(Layer):
         tensor([[-0.5000,  2.0000]])
     """
 
+    supports_masking = True
+
     def __init__(self, negative_slope: float = 0.3, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
         if not negative_slope >= 0:
@@ -113,6 +120,8 @@ class ELU(Layer):
         >>> ELU(2.0)(torch.tensor([[-1.0, 2.0]]))
         tensor([[-1.2642,  2.0000]])
     """
+
+    supports_masking = True
 
     def __init__(self, alpha: float = 1.0, **options: Unpack[LayerOptions]) -> None:
         super().__init__(**options)
@@ -143,6 +152,7 @@ class PReLU(Layer):
         tensor([[-1.,  2.]])
     """
 
+    supports_masking = True
     min_ndim = 2
     alpha: nn.Parameter
 
@@ -150,6 +160,7 @@ class PReLU(Layer):
         self,
         alpha_initializer: str | Initializer = "zeros",
         alpha_regularizer: str | Regularizer | None = None,
+        alpha_constraint: str | Constraint | None = None,
         *,
         shared_axes: int | tuple[int, ...] | None = None,
         **options: Unpack[LayerOptions],
@@ -157,6 +168,7 @@ class PReLU(Layer):
         super().__init__(**options)
         self.alpha_initializer = get_initializer(alpha_initializer)
         self.alpha_regularizer = get_regularizer(alpha_regularizer)
+        self.alpha_constraint = get_constraint(alpha_constraint)
         axes = shared_axes if isinstance(shared_axes, tuple | list) else () if shared_axes is None else (shared_axes,)
         if not all(isinstance(axis, int) and not isinstance(axis, bool) and axis > 0 for axis in axes):
             raise ConfigError(at="PReLU.shared_axes", got=shared_axes, expected="axes from 1; 0 is the batch")
@@ -172,7 +184,9 @@ class PReLU(Layer):
                 fix="Share the axes whose size is free.",
             )
         shape = tuple(input_shape[axis] if axis in self.fixed_axes else 1 for axis in range(1, len(input_shape)))
-        self.add_weight("alpha", shape, self.alpha_initializer, regularizer=self.alpha_regularizer)
+        self.add_weight(
+            "alpha", shape, self.alpha_initializer, regularizer=self.alpha_regularizer, constraint=self.alpha_constraint
+        )
 
     def call(self, x: Tensor) -> Tensor:
         self.check_shape(tuple(x.shape))  # broadcasting would let sizes of 1 pass
@@ -193,6 +207,7 @@ class Softmax(Layer):
         tensor([[0.2500, 0.2500, 0.2500, 0.2500]])
     """
 
+    supports_masking = True
     min_ndim = 2
 
     def __init__(self, axis: int = -1, **options: Unpack[LayerOptions]) -> None:

@@ -1,205 +1,215 @@
-"""Attention."""
+"""Attention of queries to values, by scores that only the queries and the keys decide."""
 
+from collections.abc import Sequence
 from typing import Any, Unpack
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from lepton_ai.core import ShapeError
-from lepton_ai.layers.arguments import fraction, positive_int, sizes
-from lepton_ai.layers.dense import Dense
-from lepton_ai.layers.kernel import KernelLayer, KernelOptions
+from lepton_ai.layers.arguments import fraction, one_of
+from lepton_ai.layers.dtypes import as_float
+from lepton_ai.layers.layer import Layer, LayerOptions
+from lepton_ai.layers.masks import check_mask
 from lepton_ai.layers.random import draws_for
 from lepton_ai.layers.shapes import Shape, is_shape, show
 
-
-class _Heads(Dense):
-    """A projection into heads, or out of them. Keras keeps its kernel as (D, heads, size), or (heads, size, D)."""
-
-    def __init__(self, units: int, heads: int, outwards: bool = False, **options: Unpack[KernelOptions]) -> None:
-        super().__init__(units, **options)
-        self.heads = heads
-        self.outwards = outwards
-
-    def _to_keras(self, name: str, value: Tensor) -> Tensor:
-        if self.outwards:
-            return value.view(len(value), self.heads, -1).permute(1, 2, 0) if name == "weight" else value
-        value = value.view(self.heads, -1, *value.shape[1:])
-        return value.permute(2, 0, 1) if name == "weight" else value
-
-    def _from_keras(self, name: str, array: Tensor) -> Tensor:
-        if self.outwards:
-            return array.flatten(0, 1).T if name == "weight" else array
-        return array.flatten(1).T if name == "weight" else array.flatten()
+# -- what all kinds of attention share -------------------------------------------------------------------
 
 
-class MultiHeadAttention(KernelLayer):
-    """Scaled dot-product attention in several heads (Vaswani et al., 2017, arXiv:1706.03762).
-
-    Shapes: query `(B, T, D)`, value `(B, S, V)` and key `(B, S, K)` (the value unless given) in; `(B, T, O)` out,
-    where O is `output_shape`, or D. For the options see `KernelLayer`; the fans of the kernels are those of the
-    maps from D to heads * size and back.
-
-    Args:
-        key_dim: size of each head's query and key.
-        value_dim: size of each head's value; `key_dim` unless given.
-        dropout: share of the attention zeroed in training.
-
-    The call takes `attention_mask` (boolean, `(B, T, S)` or what stretches to it, True where attention may go),
-    `use_causal_mask` (only to places up to the query's own) and `return_attention_scores` (then the answer is a pair
-    with the scores `(B, heads, T, S)`). A query that may look nowhere gets attention 0.
-
-    Raises: ConfigError for impossible sizes; ShapeError naming the layer.
-
-    Example:
-        >>> x = torch.ones(2, 5, 16)
-        >>> MultiHeadAttention(num_heads=4, key_dim=8)(x, x, use_causal_mask=True).shape
-        torch.Size([2, 5, 16])
-    """
-
-    ndim = 3
-
-    def __init__(
-        self,
-        num_heads: int,
-        key_dim: int,
-        value_dim: int | None = None,
-        dropout: float = 0.0,
-        *,
-        output_shape: int | tuple[int] | None = None,
-        seed: int | None = None,
-        **options: Unpack[KernelOptions],
-    ) -> None:
-        super().__init__(**options)
-        self.num_heads = positive_int("MultiHeadAttention.num_heads", num_heads)
-        self.key_dim = positive_int("MultiHeadAttention.key_dim", key_dim)
-        self.value_dim = None if value_dim is None else positive_int("MultiHeadAttention.value_dim", value_dim)
-        self.dropout = fraction("MultiHeadAttention.dropout", dropout)
-        self.output_shape = None if output_shape is None else sizes("MultiHeadAttention.output_shape", output_shape, 1)
-        self.seed = seed
-
-    def build(self, input_shape: Any) -> None:
-        query, key, value = self._split(input_shape)
-        keys, values = self.num_heads * self.key_dim, self.num_heads * (self.value_dim or self.key_dim)
-        self.query = self._projection("query", keys, query)
-        self.key = self._projection("key", keys, key)
-        self.value = self._projection("value", values, value)
-        width = self._width(query)
-        self.output = self._projection("output", width, (*query[:-1], values), outwards=True)
-
-    def _projection(self, name: str, units: int, input_shape: Shape, outwards: bool = False) -> _Heads:
-        layer = _Heads(
-            units,
-            self.num_heads,
-            outwards,
-            name=name,
-            trainable=self.trainable,
-            use_bias=self.use_bias,
-            kernel_initializer=self.kernel_initializer,
-            bias_initializer=self.bias_initializer,
-            kernel_regularizer=self.kernel_regularizer,
-            bias_regularizer=self.bias_regularizer,
-        )
-        layer.path = f"{self.path}.{name}"
-        layer.ensure_built(input_shape)
-        return layer
-
-    def forward(self, query: Any, value: Any = None, key: Any = None, **kwargs: Any) -> Any:
-        """As `Layer.forward`; query, value and key may be given by name."""
-        if value is None:
-            raise ShapeError("got a query and no value", at=self.label, fix="For self-attention write attention(x, x).")
-        return super().forward(query, value, *(() if key is None else (key,)), **kwargs)
-
-    def call(
-        self,
-        query: Tensor,
-        value: Tensor,
-        key: Tensor | None = None,
-        *,
-        attention_mask: Tensor | None = None,
-        use_causal_mask: bool = False,
-        return_attention_scores: bool = False,
-    ) -> Any:
-        queries = self._heads(self.query(query))
-        keys = self._heads(self.key(value if key is None else key))
-        values = self._heads(self.value(value))
-        mask = None if attention_mask is None else self._mask(attention_mask, query, value)
-        dropping = self.training and self.dropout > 0
-        if return_attention_scores or dropping:
-            scores = self._scores(queries, keys, mask, use_causal_mask)
-            attended = scores
-            if dropping:
-                keep = draws_for(self, query, self.seed).keep(tuple(scores.shape), self.dropout)
-                attended = scores * keep * (1 / (1 - self.dropout))
-            output = self._join(attended @ values)
-            return (output, scores) if return_attention_scores else output
-        causal = use_causal_mask and mask is None
-        if use_causal_mask and mask is not None:
-            mask = mask & _causal(queries, keys)
-        return self._join(F.scaled_dot_product_attention(queries, keys, values, mask, is_causal=causal))
-
-    def _heads(self, x: Tensor) -> Tensor:
-        """(B, T, heads * size) to (B, heads, T, size)."""
-        return x.view(*x.shape[:-1], self.num_heads, -1).transpose(1, 2)
-
-    def _join(self, x: Tensor) -> Tensor:
-        joined: Tensor = self.output(x.transpose(1, 2).flatten(2))
-        return joined
-
-    def _scores(self, queries: Tensor, keys: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-        products: Tensor = queries @ keys.transpose(-2, -1) * self.key_dim**-0.5
-        if causal:
-            mask = _causal(queries, keys) if mask is None else mask & _causal(queries, keys)
-        if mask is None:
-            return products.softmax(-1)
-        # The least number, not infinity: a row that may look nowhere would give NaN.
-        scores = products.masked_fill(~mask, torch.finfo(products.dtype).min).softmax(-1)
-        return scores.masked_fill(~mask, 0.0)
-
-    def _mask(self, mask: Tensor, query: Tensor, value: Tensor) -> Tensor:
-        wanted = (query.shape[0], query.shape[1], value.shape[1])
-        if mask.ndim != 3 or any(got not in (1, size) for got, size in zip(mask.shape, wanted, strict=True)):
-            raise ShapeError(
-                f"got an attention_mask of shape {show(tuple(mask.shape))}, expected {show(wanted)}", at=self.label
-            )
-        return mask.bool().unsqueeze(1)
-
-    def check_shape(self, input_shape: Any) -> None:
-        super().check_shape(input_shape)
-        query, key, value = self._split(input_shape)
-        if not _agree(query[0], value[0]) or not _agree(key[0], value[0]) or not _agree(key[1], value[1]):
-            raise ShapeError(
-                f"got query {show(query)}, value {show(value)} and key {show(key)}, expected one batch size, "
-                "and a key for each value",
-                at=self.label,
-            )
-
-    def _split(self, input_shape: Any) -> tuple[Shape, Shape, Shape]:
-        """The shapes of query, key and value."""
-        if is_shape(input_shape):
-            raise ShapeError("got one input, expected a query and a value", at=self.label)
-        query, value, *key = input_shape
-        return query, key[0] if key else value, value
-
-    def compute_output_shape(self, input_shape: Any) -> Shape:
-        query = self._split(input_shape)[0]
-        return (*query[:-1], self._width(query))
-
-    def _width(self, query: Shape) -> Any:
-        return self.output_shape[0] if self.output_shape else query[-1]
-
-    def _symbolic_shape(self, input_shape: Any, kwargs: dict[str, Any]) -> Any:
-        output = super()._symbolic_shape(input_shape, kwargs)
-        if not kwargs.get("return_attention_scores"):
-            return output
-        query, _, value = self._split(input_shape)
-        return output, (query[0], self.num_heads, query[1], value[1])
-
-
-def _causal(queries: Tensor, keys: Tensor) -> Tensor:
+def causal_mask(queries: Tensor, keys: Tensor) -> Tensor:
+    """(T, S), True up to the query's own place."""
     return torch.ones(queries.shape[-2], keys.shape[-2], dtype=torch.bool, device=queries.device).tril()
+
+
+def both(first: Tensor | None, second: Tensor | None) -> Tensor | None:
+    """Where both masks keep; None keeps all."""
+    return second if first is None else first if second is None else first & second
+
+
+def weights_of(scores: Tensor, mask: Tensor | None) -> Tensor:
+    """The softmax of each query's scores over the keys that `mask` keeps: 0 elsewhere, and for a query without any."""
+    if mask is None:
+        return scores.softmax(-1)
+    # The least number, not infinity: a query without keys would give NaN.
+    return scores.masked_fill(~mask, torch.finfo(scores.dtype).min).softmax(-1).masked_fill(~mask, 0.0)
+
+
+def attend(queries: Tensor, keys: Tensor, values: Tensor, mask: Tensor | None, causal: bool, scale: float) -> Tensor:
+    """Scaled dot-product attention, (B, heads, T, size), in torch's fused kernels; weights as of `weights_of`."""
+    if mask is None:
+        return F.scaled_dot_product_attention(queries, keys, values, is_causal=causal, scale=scale)
+    if causal:
+        mask = mask & causal_mask(queries, keys)
+    # Numbers instead of booleans, for which runtimes put infinities: a query without keys would give NaN there.
+    bias = torch.zeros_like(mask, dtype=queries.dtype).masked_fill(~mask, torch.finfo(queries.dtype).min / 2)
+    output = F.scaled_dot_product_attention(queries, keys, values, bias, scale=scale)
+    return output.masked_fill(~mask.any(-1, keepdim=True), 0.0)
+
+
+def check_parts(label: str, query: Shape, key: Shape, value: Shape) -> None:
+    """Raise a ShapeError unless there is one batch size, and a key for each value."""
+    if not _agree(query[0], value[0]) or not _agree(key[0], value[0]) or not _agree(key[1], value[1]):
+        raise ShapeError(
+            f"got query {show(query)}, value {show(value)} and key {show(key)}, expected one batch size, "
+            "and a key for each value",
+            at=label,
+        )
 
 
 def _agree(first: int | None, second: int | None) -> bool:
     return first is None or second is None or first == second
+
+
+# -- attention without projections -----------------------------------------------------------------------
+
+
+class Attention(Layer):
+    """Each query's mean of the values, weighted by the softmax of its products with the keys (Luong et al., 2015).
+
+    Shapes: a list of query `(B, T, D)`, value `(B, S, V)` and key `(B, S, D)` (the value unless given) in,
+    `(B, T, V)` out.
+
+    Args:
+        use_scale: learn a number that scales the scores.
+        score_mode: "dot" for `query @ key`, "concat" for `sum(tanh(query + key))` with a learnt factor.
+        dropout: share of the weights zeroed in training.
+
+    The call takes `mask`, a list of masks of the query, whose masked steps give 0, and of the value, whose masked
+    steps get no weight (booleans `(B, T)` and `(B, S)`, or None); `use_causal_mask` (only steps up to the query's
+    own); and `return_attention_scores` (then the answer is a pair with the weights `(B, T, S)`). A query that may
+    look nowhere gets 0.
+
+    Raises: ShapeError naming the layer.
+
+    Example:
+        >>> x = torch.ones(2, 5, 16)
+        >>> Attention()([x, x], use_causal_mask=True).shape
+        torch.Size([2, 5, 16])
+    """
+
+    scale: nn.Parameter | None
+    concat_score_weight: nn.Parameter
+    ndim = 3
+    supports_masking = True
+
+    def __init__(
+        self,
+        use_scale: bool = False,
+        score_mode: str = "dot",
+        dropout: float = 0.0,
+        seed: int | None = None,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(**options)
+        at = type(self).__name__
+        self.use_scale = use_scale
+        self.score_mode = one_of(f"{at}.score_mode", score_mode, ("dot", "concat"))
+        self.dropout = fraction(f"{at}.dropout", dropout)
+        self.seed = seed
+
+    def build(self, input_shape: Any) -> None:
+        if self.use_scale:
+            self.add_weight("scale", (), "ones")
+        else:
+            self.register_parameter("scale", None)
+        if self.score_mode == "concat":
+            self.add_weight("concat_score_weight", (), "ones")
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        """`(B, T, S)`, before the softmax."""
+        if self.score_mode == "dot":
+            products = query @ key.transpose(-2, -1)
+            return products if self.scale is None else products * self.scale
+        sums = query.unsqueeze(-2) + key.unsqueeze(-3)
+        return self.concat_score_weight * (sums if self.scale is None else self.scale * sums).tanh().sum(-1)
+
+    def call(
+        self,
+        inputs: Sequence[Tensor],
+        mask: Sequence[Tensor | None] | None = None,
+        *,
+        return_attention_scores: bool = False,
+        use_causal_mask: bool = False,
+    ) -> Any:
+        if any(x.ndim != self.ndim for x in inputs):
+            self.check_shape([tuple(x.shape) for x in inputs])
+        query, value, *rest = (as_float(x) for x in inputs)
+        key = rest[0] if rest else value
+        keep, looked_at = (None, None) if mask is None else mask[:2]
+        if looked_at is not None:
+            looked_at = check_mask(looked_at, value.shape, f"{self.label}.mask[1]").unsqueeze(1)
+        dropping = self.training and self.dropout > 0
+        weights = None
+        if return_attention_scores or dropping or self.score_mode != "dot":
+            causal = causal_mask(query, key) if use_causal_mask else None
+            weights = weights_of(self.scores(query, key), both(looked_at, causal))
+            kept = weights
+            if dropping:
+                kept = weights * draws_for(self, query, self.seed).keep(tuple(weights.shape), self.dropout)
+                kept = kept * (1 / (1 - self.dropout))
+            output = kept @ value
+        else:
+            heads = (query if self.scale is None else query * self.scale, key, value)
+            over_heads = None if looked_at is None else looked_at.unsqueeze(1)
+            one, two, three = (x.unsqueeze(1) for x in heads)
+            output = attend(one, two, three, over_heads, use_causal_mask, 1.0).squeeze(1)
+        if keep is not None:
+            keep = check_mask(keep, query.shape, f"{self.label}.mask[0]")
+            output = output.masked_fill(~keep.unsqueeze(-1), 0.0)
+        return (output, weights) if return_attention_scores else output
+
+    def check_shape(self, input_shape: Any) -> None:
+        super().check_shape(input_shape)
+        if is_shape(input_shape) or len(input_shape) not in (2, 3):
+            raise ShapeError(
+                f"got {'one tensor' if is_shape(input_shape) else f'a list of {len(input_shape)}'}, "
+                "expected a list of query and value, or of query, value and key",
+                at=self.label,
+                fix=f"For self-attention write {type(self).__name__}()([x, x]).",
+            )
+        query, value, key = (*input_shape, input_shape[1])[:3]
+        check_parts(self.label, query, key, value)
+        if not _agree(query[-1], key[-1]):
+            raise ShapeError(
+                f"got query {show(query)} and key {show(key)}, expected one width, over which scores are sums",
+                at=self.label,
+            )
+
+    def compute_output_shape(self, input_shape: Any) -> Shape:
+        return (*input_shape[0][:-1], input_shape[1][-1])
+
+    def _symbolic_shape(self, input_shape: Any, kwargs: dict[str, Any]) -> Any:
+        output = super()._symbolic_shape(input_shape, kwargs)
+        scores = (*input_shape[0][:-1], input_shape[1][1])
+        return (output, scores) if kwargs.get("return_attention_scores") else output
+
+
+class AdditiveAttention(Attention):
+    """Attention with the scores `sum(scale * tanh(query + key))` (Bahdanau et al., 2015, arXiv:1409.0473).
+
+    Shapes, masks and errors as for `Attention`; `use_scale` learns a factor for each of the D features.
+
+    Example:
+        >>> AdditiveAttention()([torch.ones(2, 5, 16), torch.ones(2, 3, 16)]).shape
+        torch.Size([2, 5, 16])
+    """
+
+    def __init__(
+        self, use_scale: bool = True, dropout: float = 0.0, seed: int | None = None, **options: Unpack[LayerOptions]
+    ) -> None:
+        super().__init__(use_scale, "concat", dropout, seed, **options)
+
+    def build(self, input_shape: Any) -> None:
+        width = input_shape[0][-1]
+        if width is None:
+            raise ShapeError(f"got a query of shape {show(input_shape[0])} whose last size is free", at=self.label)
+        if self.use_scale:
+            self.add_weight("scale", (width,))
+        else:
+            self.register_parameter("scale", None)
+
+    def scores(self, query: Tensor, key: Tensor) -> Tensor:
+        sums = (query.unsqueeze(-2) + key.unsqueeze(-3)).tanh()
+        return sums.sum(-1) if self.scale is None else sums @ self.scale

@@ -26,6 +26,7 @@ class Dense(KernelLayer):
         torch.Size([2, 10])
     """
 
+    supports_masking = True
     min_ndim = 2
     fixed_axes = (-1,)
     keras_axes = {"weight": (1, 0)}

@@ -32,6 +32,8 @@ class Dropout(RandomLayer):
         tensor([[1., 1., 1.]])
     """
 
+    supports_masking = True
+
     def __init__(
         self,
         rate: float,

@@ -9,6 +9,7 @@ from torch import Tensor
 from lepton_ai.layers.arguments import channels_last
 from lepton_ai.layers.dtypes import as_float
 from lepton_ai.layers.layer import Layer, LayerOptions
+from lepton_ai.layers.masks import check_mask
 from lepton_ai.layers.shapes import Shape
 
 
@@ -57,7 +58,7 @@ class GlobalAveragePooling1D(GlobalAveragePooling):
     def call(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         if mask is None:
             return super().call(x)
-        x, mask = as_float(x), mask.unsqueeze(-1)
+        x, mask = as_float(x), check_mask(mask, x.shape, self.label).unsqueeze(-1)
         # Not a product: what a masked step holds, be it NaN, may not come through.
         total = torch.where(mask, x, 0.0).sum(1, keepdim=self.keepdims)
         return total / mask.to(x.dtype).sum(1, keepdim=self.keepdims).clamp(min=1)

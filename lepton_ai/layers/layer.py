@@ -1,6 +1,7 @@
 """The base of all layers: built when its input's shape is known, described by its config, free of devices."""
 
 import inspect
+import warnings
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any, ClassVar, Self, TypedDict
@@ -11,7 +12,9 @@ from torch import Tensor, nn
 
 from lepton_ai.core import ConfigError, ShapeError, UsageError, constructor_arguments, snake_case, unknown_name
 from lepton_ai.layers.config import Configured
+from lepton_ai.layers.constraints import Constraint
 from lepton_ai.layers.initializers import Initializer, get_initializer
+from lepton_ai.layers.masks import uses_mask
 from lepton_ai.layers.regularizers import Regularizer
 from lepton_ai.layers.shapes import is_shape, leaves, map_leaves, merge, shapes_of, show
 from lepton_ai.layers.symbolic import Node, SymbolicTensor, is_symbolic
@@ -48,6 +51,8 @@ class Layer(Configured, nn.Module):
     min_ndim: ClassVar[int] = 1
     fixed_axes: tuple[int, ...] = ()  # axes whose size is fixed by the weights
     accepts_missing: bool = False  # NaN in the input is an answer, not a mistake
+    supports_masking: bool = False  # each step of the output belongs to the same step of the input, and so its mask
+    makes_mask: bool = False  # its output has a mask even where its input has none
     # How Keras orders the axes of a weight, where torch's kernels want another order.
     keras_axes: ClassVar[dict[str, tuple[int, ...]]] = {}
 
@@ -75,9 +80,15 @@ class Layer(Configured, nn.Module):
         self.input_shape: Any = None if input_shape is None else (None, *input_shape)
         self._trainable = trainable
         self._regularizers: dict[str, Regularizer] = {}
+        self._constraints: dict[str, Constraint] = {}
+        self._lost_mask = False
         self.training = False
 
     def __setattr__(self, name: str, value: Any) -> None:
+        held = vars(self).get("_parameters")
+        if held and isinstance(value, nn.Parameter) and name not in held and any(value is own for own in held.values()):
+            object.__setattr__(self, name, value)  # a second name for a weight: self.w = self.add_weight("kernel", ...)
+            return
         super().__setattr__(name, tracked(value, f"{type(self).__name__}.{name}"))
 
     def track(self) -> None:
@@ -99,6 +110,26 @@ class Layer(Configured, nn.Module):
         """The output's shape, batch included. Found by running a copy on zeros unless a layer knows better."""
         return merge(*(self._trial_shape(input_shape, free) for free in (2, 3)))
 
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask of the output, from the inputs and theirs; None if every step counts, or there are none.
+
+        A mask passes through a layer that `supports_masking`, and ends at one that takes it in its `call`. Any
+        other layer loses it, and says so once. Of several inputs' masks the first one passes.
+        """
+        if mask is None:
+            return None
+        if self.supports_masking:
+            return mask[0] if isinstance(mask, list | tuple) else mask
+        if not uses_mask(type(self)) and not self._lost_mask and not torch.compiler.is_compiling():
+            self._lost_mask = True
+            warnings.warn(
+                f"{self.label} has no use for the mask that comes with its input: padded steps count like all others, "
+                "here and in the layers behind it",
+                UserWarning,
+                stacklevel=2,
+            )
+        return None
+
     # -- weights ----------------------------------------------------------------------------------------
 
     def add_weight(
@@ -108,6 +139,7 @@ class Layer(Configured, nn.Module):
         initializer: str | Initializer = "glorot_uniform",
         *,
         regularizer: Regularizer | None = None,
+        constraint: Constraint | None = None,
         trainable: bool = True,
     ) -> nn.Parameter:
         """A parameter initialised as a function of (seed, path of the weight); (out, in, *window) orders `shape`."""
@@ -117,6 +149,8 @@ class Layer(Configured, nn.Module):
         self.register_parameter(name, parameter)
         if regularizer is not None:
             self._regularizers[name] = regularizer
+        if constraint is not None:
+            self._constraints[name] = constraint
         return parameter
 
     def add_buffer(self, name: str, shape: tuple[int, ...], initializer: str | Initializer = "zeros") -> None:
@@ -131,6 +165,30 @@ class Layer(Configured, nn.Module):
                 for name, regularizer in module._regularizers.items():
                     if getattr(module, name).requires_grad:  # as in Keras, frozen weights cost nothing
                         yield regularizer(getattr(module, name))
+
+    @torch.no_grad()
+    def constrain(self) -> None:
+        """Project each constrained weight, of this layer and those inside it, as `fit` does after each step.
+
+        Raises: ConfigError if a constraint looks along an axis that its weight has not.
+        """
+        for module in self.modules():
+            if isinstance(module, Layer):
+                for name, constraint in module._constraints.items():
+                    module._constrain(name, constraint)
+
+    def _constrain(self, name: str, constraint: Constraint) -> None:
+        weight = getattr(self, name)
+        if not weight.requires_grad:
+            return
+        shown = self._to_keras(name, weight)
+        try:
+            weight.copy_(self._from_keras(name, constraint(shown)))
+        except IndexError as error:
+            raise ConfigError(
+                f"{constraint.get_config()} does not fit a weight of shape {show(tuple(shown.shape))}",
+                at=f"{self.label}.{name}",
+            ) from error
 
     @property
     def trainable(self) -> bool:

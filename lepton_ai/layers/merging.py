@@ -27,6 +27,12 @@ class MergeLayer(Layer, abc.ABC):
     def merge(self, inputs: list[Tensor]) -> Tensor:
         """One tensor of several."""
 
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """True where a step of any input counts; None if one has no mask, and so counts everywhere."""
+        if mask is None or any(each is None for each in mask):
+            return None
+        return reduce(torch.logical_or, mask)
+
     def check_shape(self, input_shape: Any) -> None:
         super().check_shape(input_shape)
         if is_shape(input_shape) or len(input_shape) < 2:
@@ -89,12 +95,20 @@ class Subtract(MergeLayer):
 
 
 class Multiply(MergeLayer):
-    """The product, element by element; shapes as for `Add`.
+    """The product, element by element; shapes as for `Add`. Steps that a factor's mask does not count are 1 in it.
 
     Example:
         >>> Multiply()([torch.full((1, 2), 3.0), torch.full((1, 2), 2.0)])
         tensor([[6., 6.]])
     """
+
+    def call(self, inputs: Sequence[Tensor], mask: Sequence[Tensor | None] | None = None) -> Tensor:
+        if mask is None:
+            return super().call(inputs)
+        pairs = zip(inputs, mask, strict=True)
+        ones = [x if each is None else as_float(x).masked_fill(~_wide(each, x), 1.0) for x, each in pairs]
+        product, kept = super().call(ones), self.compute_mask(inputs, mask)
+        return product if kept is None else product.masked_fill(~_wide(kept, product), 0.0)
 
     def merge(self, inputs: list[Tensor]) -> Tensor:
         return reduce(torch.mul, inputs)
@@ -112,8 +126,22 @@ class Average(MergeLayer):
         return reduce(torch.add, inputs) / len(inputs)
 
 
-class Maximum(MergeLayer):
-    """The largest, element by element; shapes as for `Add`.
+class Extremum(MergeLayer):
+    """The base of merges that pick one of the elements; where masks say which steps count, one that counts."""
+
+    def call(self, inputs: Sequence[Tensor], mask: Sequence[Tensor | None] | None = None) -> Tensor:
+        if mask is None:
+            return super().call(inputs)
+        best, counts = as_float(inputs[0]), mask[0]
+        for x, each in zip(inputs[1:], mask[1:], strict=True):
+            other = as_float(x) if each is None else torch.where(_wide(each, x), as_float(x), best)
+            best = self.merge([best if counts is None else torch.where(_wide(counts, best), best, other), other])
+            counts = None if counts is None or each is None else counts | each
+        return best
+
+
+class Maximum(Extremum):
+    """The largest, element by element; shapes as for `Add`. Of steps that masks do not count, none is picked.
 
     Example:
         >>> Maximum()([torch.zeros(1, 2), torch.ones(1, 2)])
@@ -124,8 +152,8 @@ class Maximum(MergeLayer):
         return reduce(torch.maximum, inputs)
 
 
-class Minimum(MergeLayer):
-    """The smallest, element by element; shapes as for `Add`.
+class Minimum(Extremum):
+    """The smallest, element by element; shapes as for `Add`. Of steps that masks do not count, none is picked.
 
     Example:
         >>> Minimum()([torch.zeros(1, 2), torch.ones(1, 2)])
@@ -158,6 +186,18 @@ class Concatenate(MergeLayer):
 
     def merge(self, inputs: list[Tensor]) -> Tensor:
         return torch.cat(inputs, self.axis)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The masks one after the other along `axis`; along the last, True where a step of any input counts."""
+        if mask is None:
+            return None
+        masks = []
+        for x, each in zip(inputs, mask, strict=True):
+            if each is None:
+                masks.append(torch.ones_like(x, dtype=torch.bool))
+            else:
+                masks.append(_wide(each, x).expand_as(x))
+        return torch.cat(masks, self.axis).any(-1)
 
     def compute_output_shape(self, input_shape: Any) -> Shape:
         rank = len(input_shape[0])
@@ -211,6 +251,10 @@ class Dot(MergeLayer):
         rows, columns = (x.flatten(1, -2) if x.ndim > 2 else x.unsqueeze(1) for x in (first, second))
         return (rows @ columns.mT).reshape(rows.shape[0], *rest or (1,))
 
+    def compute_mask(self, inputs: Any, mask: Any = None) -> None:
+        """None: the answer has no steps."""
+        return
+
     def compute_output_shape(self, input_shape: Any) -> Shape:
         if len(input_shape) != 2:
             raise ShapeError(at=self.label, got=len(input_shape), expected="a list of two tensors")
@@ -224,3 +268,8 @@ class Dot(MergeLayer):
         if len({size for size in summed if size is not None}) > 1:
             raise self._unequal(input_shape, f"equal sizes at the axes {self._both}")
         return (input_shape[0][0], *(rests or (1,)))
+
+
+def _wide(mask: Tensor, x: Tensor) -> Tensor:
+    """A mask with axes of size 1 at its end, as many as `x` has more."""
+    return mask.reshape(*mask.shape, *(1,) * (x.ndim - mask.ndim))

@@ -24,6 +24,8 @@ class GaussianNoise(RandomLayer):
         tensor([[1., 1., 1.]])
     """
 
+    supports_masking = True
+
     def __init__(self, stddev: float, seed: int | None = None, **options: Unpack[LayerOptions]) -> None:
         super().__init__(seed=seed, **options)
         if isinstance(stddev, bool) or not isinstance(stddev, int | float) or not 0 <= stddev < math.inf:
@@ -46,6 +48,8 @@ class GaussianDropout(RandomLayer):
         >>> GaussianDropout(0.5)(torch.ones(1, 3))
         tensor([[1., 1., 1.]])
     """
+
+    supports_masking = True
 
     def __init__(self, rate: float, seed: int | None = None, **options: Unpack[LayerOptions]) -> None:
         super().__init__(seed=seed, **options)

@@ -9,9 +9,11 @@ from torch import Tensor, nn
 
 from lepton_ai.core import ConfigError, ShapeError
 from lepton_ai.layers.arguments import fraction, positive_int
+from lepton_ai.layers.constraints import Constraint, get_constraint
 from lepton_ai.layers.dtypes import as_float
 from lepton_ai.layers.initializers import Initializer, get_initializer
 from lepton_ai.layers.layer import Layer, LayerOptions
+from lepton_ai.layers.masks import check_mask
 from lepton_ai.layers.regularizers import Regularizer, get_regularizer
 from lepton_ai.layers.shapes import Shape, show
 
@@ -19,6 +21,7 @@ from lepton_ai.layers.shapes import Shape, show
 class AffineNormalization(Layer):
     """The base of normalisations that end in a learnt scale (`weight`, Keras' gamma) and shift (`bias`, beta)."""
 
+    supports_masking = True
     weight: nn.Parameter | None
     bias: nn.Parameter | None
     min_ndim = 2
@@ -33,6 +36,8 @@ class AffineNormalization(Layer):
         gamma_initializer: str | Initializer,
         beta_regularizer: str | Regularizer | None,
         gamma_regularizer: str | Regularizer | None,
+        beta_constraint: str | Constraint | None,
+        gamma_constraint: str | Constraint | None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(**options)
@@ -48,6 +53,8 @@ class AffineNormalization(Layer):
         self.gamma_initializer = get_initializer(gamma_initializer)
         self.beta_regularizer = get_regularizer(beta_regularizer)
         self.gamma_regularizer = get_regularizer(gamma_regularizer)
+        self.beta_constraint = get_constraint(beta_constraint)
+        self.gamma_constraint = get_constraint(gamma_constraint)
 
     def build(self, input_shape: Any) -> None:
         rank = len(input_shape)
@@ -57,11 +64,23 @@ class AffineNormalization(Layer):
             )
         shape = tuple(input_shape[axis] for axis in sorted(axis % rank for axis in self.fixed_axes))
         if self.scale:
-            self.add_weight("weight", shape, self.gamma_initializer, regularizer=self.gamma_regularizer)
+            self.add_weight(
+                "weight",
+                shape,
+                self.gamma_initializer,
+                regularizer=self.gamma_regularizer,
+                constraint=self.gamma_constraint,
+            )
         else:
             self.register_parameter("weight", None)
         if self.center:
-            self.add_weight("bias", shape, self.beta_initializer, regularizer=self.beta_regularizer)
+            self.add_weight(
+                "bias",
+                shape,
+                self.beta_initializer,
+                regularizer=self.beta_regularizer,
+                constraint=self.beta_constraint,
+            )
         else:
             self.register_parameter("bias", None)
 
@@ -85,7 +104,8 @@ class BatchNormalization(AffineNormalization):
     towards them, `running = momentum * running + (1 - momentum) * batch`, with the biased variance as Keras
     (torch takes the unbiased one). Inference, and a frozen layer, use the running ones.
 
-    Shapes: any with the channels at `axis` in, the same out.
+    Shapes: any with the channels at `axis` in, the same out. With a `mask`, `(B, T)`, the batch's statistics are those
+    of the steps that count.
 
     Raises: ConfigError for impossible settings; ShapeError if the number of channels is free or changes.
 
@@ -110,11 +130,13 @@ class BatchNormalization(AffineNormalization):
         moving_variance_initializer: str | Initializer = "ones",
         beta_regularizer: str | Regularizer | None = None,
         gamma_regularizer: str | Regularizer | None = None,
+        beta_constraint: str | Constraint | None = None,
+        gamma_constraint: str | Constraint | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
             axis, epsilon, center, scale, beta_initializer, gamma_initializer,
-            beta_regularizer, gamma_regularizer, **options,
+            beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint, **options,
         )  # fmt: skip
         self.momentum = fraction("BatchNormalization.momentum", momentum)
         self.moving_mean_initializer = get_initializer(moving_mean_initializer)
@@ -126,16 +148,33 @@ class BatchNormalization(AffineNormalization):
         self.add_buffer("running_mean", shape, self.moving_mean_initializer)
         self.add_buffer("running_var", shape, self.moving_variance_initializer)
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
         channel = self.fixed_axes[0]
         # For images a view that is channels last in memory, for which torch's kernels have a fast path.
         y = as_float(x, self.running_mean).movedim(channel, 1)
-        if self.training and self.trainable:
+        if mask is not None and self.training and self.trainable:
+            mask = mask if mask.ndim > 2 else check_mask(mask, x.shape, self.label)
+            mask = mask.reshape(*mask.shape, *(1,) * (x.ndim - mask.ndim)).expand_as(x)
+            y = self._over_kept(y, mask.movedim(channel, 1))
+        elif self.training and self.trainable:
             y, mean, inverse = torch.native_batch_norm(y, self.weight, self.bias, None, None, True, 0.0, self.epsilon)
             self._follow(mean.detach(), inverse.detach())
         else:
             y = F.batch_norm(y, self.running_mean, self.running_var, self.weight, self.bias, eps=self.epsilon)
         return y.movedim(1, channel)
+
+    def _over_kept(self, y: Tensor, mask: Tensor) -> Tensor:
+        """`y`, `(B, C, ...)`, by the statistics of the elements where `mask` is True."""
+        axes = [0, *range(2, y.ndim)]
+        count = mask.to(y.dtype).sum(axes, keepdim=True) + 1e-7  # as Keras: nothing to count gives 0, not NaN
+        mean = y.masked_fill(~mask, 0.0).sum(axes, keepdim=True) / count
+        variance = (y - mean).masked_fill(~mask, 0.0).square().sum(axes, keepdim=True) / count
+        inverse = (variance + self.epsilon).rsqrt()
+        self._follow(mean.detach().flatten(), inverse.detach().flatten())
+        y = (y - mean) * inverse
+        shape = (-1, *(1,) * (y.ndim - 2))
+        y = y if self.weight is None else y * self.weight.view(shape)
+        return y if self.bias is None else y + self.bias.view(shape)
 
     def _follow(self, mean: Tensor, inverse: Tensor) -> None:
         """Move the running statistics; `inverse` is 1 / sqrt(biased variance + epsilon)."""
@@ -166,11 +205,13 @@ class LayerNormalization(AffineNormalization):
         gamma_initializer: str | Initializer = "ones",
         beta_regularizer: str | Regularizer | None = None,
         gamma_regularizer: str | Regularizer | None = None,
+        beta_constraint: str | Constraint | None = None,
+        gamma_constraint: str | Constraint | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
             axis, epsilon, center, scale, beta_initializer, gamma_initializer,
-            beta_regularizer, gamma_regularizer, **options,
+            beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint, **options,
         )  # fmt: skip
 
     def call(self, x: Tensor) -> Tensor:
@@ -194,7 +235,7 @@ class RMSNormalization(AffineNormalization):
     def __init__(
         self, axis: int | tuple[int, ...] = -1, epsilon: float = 1e-6, **options: Unpack[LayerOptions]
     ) -> None:
-        super().__init__(axis, epsilon, False, True, "zeros", "ones", None, None, **options)
+        super().__init__(axis, epsilon, False, True, "zeros", "ones", None, None, None, None, **options)
 
     def call(self, x: Tensor) -> Tensor:
         return self.over_axes(
@@ -228,11 +269,13 @@ class GroupNormalization(AffineNormalization):
         gamma_initializer: str | Initializer = "ones",
         beta_regularizer: str | Regularizer | None = None,
         gamma_regularizer: str | Regularizer | None = None,
+        beta_constraint: str | Constraint | None = None,
+        gamma_constraint: str | Constraint | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
         super().__init__(
             axis, epsilon, center, scale, beta_initializer, gamma_initializer,
-            beta_regularizer, gamma_regularizer, **options,
+            beta_regularizer, gamma_regularizer, beta_constraint, gamma_constraint, **options,
         )  # fmt: skip
         self.groups = -1 if groups == -1 else positive_int("GroupNormalization.groups", groups)
 
@@ -270,6 +313,7 @@ class UnitNormalization(Layer):
         tensor([[0.6000, 0.8000]])
     """
 
+    supports_masking = True
     min_ndim = 2
 
     def __init__(self, axis: int | tuple[int, ...] = -1, **options: Unpack[LayerOptions]) -> None:

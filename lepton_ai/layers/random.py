@@ -10,8 +10,8 @@ from torch import Tensor
 from lepton_ai.core import ConfigError, ShapeError
 from lepton_ai.layers.dtypes import as_float
 from lepton_ai.layers.layer import Layer, LayerOptions
-from lepton_ai.layers.shapes import Shape
-from lepton_ai.rng import current_step, draw
+from lepton_ai.layers.shapes import is_shape
+from lepton_ai.rng import current_step, derive, draw
 
 
 class Draws:
@@ -32,6 +32,17 @@ class Draws:
     def uniform(self, columns: int) -> Tensor:
         """(B, columns) float32 in [0, 1), in steps of 2**-24."""
         return ((self.bits(columns) >> 8) & 0xFFFFFF) * 2.0**-24
+
+    def between(self, *bounds: tuple[float, float]) -> Tensor:
+        """(B, one for each of the bounds) float32, each uniform from its lower bound to its upper."""
+        columns = self.uniform(len(bounds)).unbind(1)
+        # Bounds stay numbers: a tensor of them would have to cross to the device at each call.
+        drawn = [low + (high - low) * each for (low, high), each in zip(bounds, columns, strict=True)]
+        return torch.stack(drawn, 1)
+
+    def fork(self, *path: object) -> "Draws":
+        """Other random numbers of the same rows, for one part of a layer: what this one draws stays as it is."""
+        return Draws(self.rows, derive(self.key, *path))
 
     def normal(self, shape: tuple[int, ...]) -> Tensor:
         """Float32 of `shape`, which is as for `keep`, of mean 0 and variance 1 (Box and Muller, 1958)."""
@@ -76,6 +87,9 @@ def draws_for(layer: Layer, x: Tensor, seed: int | None) -> Draws:
 class RandomLayer(Layer, abc.ABC):
     """The base of layers that change their input at random in training and not at all at inference.
 
+    Called with targets beside the input, it returns both: what moves the pixels of an image moves those of a mask by
+    the same draw, and other changes leave targets as they are. `fit(augment=...)` calls it so.
+
     Args:
         seed: mixed into the draws; two equal layers differ without it, since their places do.
     """
@@ -90,9 +104,30 @@ class RandomLayer(Layer, abc.ABC):
     def perturb(self, x: Tensor, draws: Draws) -> Tensor:
         """`x`, changed at random."""
 
-    def call(self, x: Tensor) -> Tensor:
-        x = as_float(x)
-        return self.perturb(x, draws_for(self, x, self.seed)) if self.training else x
+    def perturb_targets(self, targets: Any, draws: Draws, x: Tensor) -> Any:
+        """The targets of the rows of `x`, changed by the same draws; overridden where pixels move."""
+        return targets
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
+    def at_inference(self, x: Tensor) -> Tensor:
+        """`x` where nothing is random; overridden where the shape changes."""
+        return x
+
+    def targets_at_inference(self, targets: Any, x: Tensor) -> Any:
+        """The targets of the rows of `x` where nothing is random."""
+        return targets
+
+    def call(self, x: Tensor, targets: Any = None) -> Any:
+        x = as_float(x)
+        if not self.training:
+            same = self.at_inference(x)
+            return same if targets is None else (same, self.targets_at_inference(targets, x))
+        draws = draws_for(self, x, self.seed)
+        changed = self.perturb(x, draws)
+        return changed if targets is None else (changed, self.perturb_targets(targets, draws, x))
+
+    def check_shape(self, input_shape: Any) -> None:
+        several = isinstance(input_shape, tuple) and not is_shape(input_shape)
+        super().check_shape(input_shape[0] if several else input_shape)  # targets have shapes of their own
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
         return tuple(input_shape)

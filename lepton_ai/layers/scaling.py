@@ -6,13 +6,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lepton_ai.core import ConfigError, DataError, ShapeError, UsageError
+from lepton_ai.core import ConfigError, ShapeError
 from lepton_ai.layers.dtypes import as_float
+from lepton_ai.layers.fitted import FittedColumns, moments, quantiles
 from lepton_ai.layers.layer import Layer, LayerOptions
 from lepton_ai.layers.shapes import Shape, show
 
 _SMALLEST = 1e-7  # Keras' epsilon: the least standard deviation, so that constant columns become 0
-_CHUNK = 2**22  # numbers widened to float64 at a time
 
 
 class Rescaling(Layer):
@@ -24,6 +24,8 @@ class Rescaling(Layer):
         >>> Rescaling(1 / 255)(torch.tensor([[0, 255]], dtype=torch.uint8))
         tensor([[0., 1.]])
     """
+
+    supports_masking = True
 
     def __init__(
         self,
@@ -51,7 +53,7 @@ class Rescaling(Layer):
         return tuple(input_shape)
 
 
-class Normalization(Layer):
+class Normalization(FittedColumns):
     """`(x - mean) / standard deviation`, with statistics that `adapt` took from the training data.
 
     Shapes: any in, the same out.
@@ -75,6 +77,8 @@ class Normalization(Layer):
 
     adapted_mean: Tensor
     adapted_variance: Tensor
+    state = "mean and variance"
+    statistics = {"adapted_mean": "zeros", "adapted_variance": "ones"}
 
     def __init__(
         self,
@@ -86,12 +90,7 @@ class Normalization(Layer):
         missing: str | None = None,
         **options: Unpack[LayerOptions],
     ) -> None:
-        super().__init__(**options)
-        axes = () if axis is None else tuple(axis) if isinstance(axis, tuple | list) else (axis,)
-        if not all(isinstance(each, int) and each for each in axes):
-            raise ConfigError(at="Normalization.axis", got=axis, expected="axes other than 0, the batch, or None")
-        self.axis = axis
-        self.fixed_axes = axes
+        super().__init__(axis, **options)
         if (mean is None) != (variance is None) or np.asarray(mean).shape != np.asarray(variance).shape:
             raise ConfigError(
                 at="Normalization", got=(mean, variance), expected="mean and variance of one shape, or neither"
@@ -105,16 +104,14 @@ class Normalization(Layer):
         self.accepts_missing = missing is not None
         self.adapted = mean is not None
 
+    @property
+    def given(self) -> bool:
+        return self.mean is not None
+
     def build(self, input_shape: Any) -> None:
-        rank = len(input_shape)
-        if not all(-rank <= axis < rank and input_shape[axis] is not None for axis in self.fixed_axes):
-            raise ShapeError(
-                f"got an input of shape {show(input_shape)}, expected fixed sizes at axis {self.axis}", at=self.label
-            )
-        shape = tuple(input_shape[axis] for axis in self._kept(rank))
-        self.add_buffer("adapted_mean", shape)
-        self.add_buffer("adapted_variance", shape, "ones")
+        super().build(input_shape)
         if self.mean is not None:
+            shape = tuple(self.adapted_mean.shape)
             for buffer, given in ((self.adapted_mean, self.mean), (self.adapted_variance, self.variance)):
                 value = torch.tensor(np.asarray(given, np.float64))
                 if value.ndim > len(shape) or any(
@@ -125,50 +122,172 @@ class Normalization(Layer):
                     )
                 buffer.copy_(value)
 
-    def adapt(self, data: Any) -> None:
-        """Take the mean and the variance of an array or tensor; NaN is left out.
-
-        Raises: DataError if there is nothing to count, or something infinite; UsageError if the statistics were given.
-        """
-        if self.mean is not None:
-            raise UsageError("has its mean and variance already", at=self.label, fix="Leave them out to adapt.")
-        values = _as_numbers(self.label, data)
-        self.ensure_built(tuple(values.shape))
-        self.check_shape(tuple(values.shape))
-        mean, variance = _moments(self.label, values, self._kept(values.ndim))
+    def fit_to(self, values: Tensor) -> None:
+        mean, variance = moments(self.label, values, self.kept(values.ndim))
         self.adapted_mean.copy_(mean)
         self.adapted_variance.copy_(variance)
-        self.adapted = True
 
-    def call(self, x: Tensor) -> Tensor:
-        if not self.adapted:
-            raise UsageError(
-                "has no mean and variance yet", at=self.label, fix="Call adapt(x_train) before, on the training data."
-            )
-        self.check_shape(tuple(x.shape))  # broadcasting would let a single column pass
-        kept = self._kept(x.ndim)
-        shape = [size if axis in kept else 1 for axis, size in enumerate(x.shape)]
-        mean = self.adapted_mean.view(shape)
-        deviation = self.adapted_variance.view(shape).sqrt().clamp(min=_SMALLEST)
+    def transform(self, x: Tensor) -> Tensor:
+        mean, variance = self.along(x)
+        deviation = variance.sqrt().clamp(min=_SMALLEST)
         x = as_float(x, mean)
         if self.invert:
             return x * deviation + mean
         y = (x - mean) / deviation
         return y if self.missing is None else torch.where(x.isnan(), 0.0, y)
 
-    def compute_output_shape(self, input_shape: Any) -> Shape:
-        return tuple(input_shape)
 
-    def set_weights(self, weights: list[Any]) -> None:
-        super().set_weights(weights)
-        self.adapted = True
+class RobustScaling(FittedColumns):
+    """`(x - median) / range between two quantiles`, so that outliers among the training data do not set the scale.
 
-    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
-        super()._load_from_state_dict(state_dict, prefix, *args)
-        self.adapted = self.adapted or f"{prefix}adapted_mean" in state_dict
+    Shapes: any in, the same out. A feature whose quantiles are equal is only shifted.
 
-    def _kept(self, rank: int) -> list[int]:
-        return sorted(axis % rank for axis in self.fixed_axes)
+    Args:
+        quantile_range: the two, in percent.
+        axis: the axes with statistics of their own; None for all of one scale.
+
+    Raises: ConfigError for impossible settings; UsageError before `adapt`; ShapeError for other sizes.
+
+    Example:
+        >>> layer = RobustScaling()
+        >>> layer.adapt(np.array([[1.0], [2.0], [3.0], [4.0], [1000.0]]))
+        >>> layer(torch.tensor([[3.0], [5.0]]))
+        tensor([[0.],
+                [1.]])
+    """
+
+    adapted_center: Tensor
+    adapted_scale: Tensor
+    state = "median and range"
+    statistics = {"adapted_center": "zeros", "adapted_scale": "ones"}
+
+    def __init__(
+        self,
+        quantile_range: tuple[float, float] = (25.0, 75.0),
+        axis: int | tuple[int, ...] | None = -1,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(axis, **options)
+        self.quantile_range = _ordered("RobustScaling.quantile_range", quantile_range, 0, 100)
+
+    def fit_to(self, values: Tensor) -> None:
+        low, high = self.quantile_range
+
+        def statistic(part: Tensor) -> Tensor:
+            below, center, above = quantiles(part, (low / 100, 0.5, high / 100))
+            return torch.stack((center, _or_one(above - below)))
+
+        self.fill(values, statistic)
+
+    def transform(self, x: Tensor) -> Tensor:
+        center, scale = self.along(x)
+        return (as_float(x, center) - center) / scale
+
+
+class MinMaxScaling(FittedColumns):
+    """The range of each feature in the training data onto `feature_range`.
+
+    Shapes: any in, the same out. Later values outside the training data's range land outside unless `clip`. A feature
+    that was constant becomes the lower bound.
+
+    Args:
+        feature_range: the lower and the upper bound.
+        clip: cut off what lies outside them.
+        axis: the axes with statistics of their own; None for all of one range.
+
+    Raises: ConfigError for impossible settings; UsageError before `adapt`; ShapeError for other sizes.
+
+    Example:
+        >>> layer = MinMaxScaling((-1, 1))
+        >>> layer.adapt(np.array([[10.0], [20.0]]))
+        >>> layer(torch.tensor([[10.0], [15.0], [30.0]])).flatten()
+        tensor([-1.,  0.,  3.])
+    """
+
+    adapted_minimum: Tensor
+    adapted_scale: Tensor
+    state = "minimum and maximum"
+    statistics = {"adapted_minimum": "zeros", "adapted_scale": "ones"}
+
+    def __init__(
+        self,
+        feature_range: tuple[float, float] = (0.0, 1.0),
+        clip: bool = False,
+        axis: int | tuple[int, ...] | None = -1,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(axis, **options)
+        self.feature_range = _ordered("MinMaxScaling.feature_range", feature_range, -np.inf, np.inf)
+        self.clip = clip
+
+    def fit_to(self, values: Tensor) -> None:
+        def statistic(part: Tensor) -> Tensor:
+            gaps = part.isnan()
+            low = part.masked_fill(gaps, torch.inf).amin(0)
+            return torch.stack((low, _or_one(part.masked_fill(gaps, -torch.inf).amax(0) - low)))
+
+        self.fill(values, statistic)
+
+    def transform(self, x: Tensor) -> Tensor:
+        low, high = self.feature_range
+        minimum, scale = self.along(x)
+        y = (as_float(x, minimum) - minimum) / scale * (high - low) + low
+        return y.clamp(low, high) if self.clip else y
+
+
+class Winsorization(FittedColumns):
+    """Values beyond two quantiles of the training data cut to these quantiles; what is missing stays so.
+
+    Shapes: any in, the same out.
+
+    Args:
+        lower, upper: the quantiles, from 0 to 1.
+        axis: the axes with quantiles of their own; None for the same everywhere.
+
+    Raises: ConfigError for impossible settings; UsageError before `adapt`; ShapeError for other sizes.
+
+    Example:
+        >>> layer = Winsorization(0.1, 0.9)
+        >>> layer.adapt(np.arange(11.0)[:, None])
+        >>> layer(torch.tensor([[-5.0], [5.0], [100.0]])).flatten()
+        tensor([1., 5., 9.])
+    """
+
+    adapted_lower: Tensor
+    adapted_upper: Tensor
+    state = "quantiles"
+    statistics = {"adapted_lower": "zeros", "adapted_upper": "zeros"}
+
+    def __init__(
+        self,
+        lower: float = 0.01,
+        upper: float = 0.99,
+        axis: int | tuple[int, ...] | None = -1,
+        **options: Unpack[LayerOptions],
+    ) -> None:
+        super().__init__(axis, **options)
+        self.lower, self.upper = _ordered("Winsorization", (lower, upper), 0, 1)
+
+    def fit_to(self, values: Tensor) -> None:
+        self.fill(values, lambda part: quantiles(part, (self.lower, self.upper)))
+
+    def transform(self, x: Tensor) -> Tensor:
+        lower, upper = self.along(x)
+        return as_float(x, lower).clamp(lower, upper)
+
+
+def _ordered(at: str, bounds: tuple[float, float], least: float, most: float) -> tuple[float, float]:
+    several = tuple(bounds) if isinstance(bounds, tuple | list) else ()
+    if len(several) != 2 or not least <= several[0] < several[1] <= most:
+        raise ConfigError(
+            at=at, got=bounds, expected="two numbers, the lower first" + f", from {least} to {most}" * (most < np.inf)
+        )
+    return float(several[0]), float(several[1])
+
+
+def _or_one(scale: Tensor) -> Tensor:
+    """What to divide by: 1 where there is nothing but rounding, as scikit-learn does."""
+    return torch.where(scale < 10 * torch.finfo(scale.dtype).eps, 1.0, scale)
 
 
 def _numbers(at: str, value: Any) -> float | tuple[float, ...]:
@@ -176,38 +295,3 @@ def _numbers(at: str, value: Any) -> float | tuple[float, ...]:
     if not several or not all(isinstance(each, int | float | np.number) for each in several):
         raise ConfigError(at=at, got=value, expected="a number, or one for each channel")
     return tuple(map(float, several)) if np.ndim(value) else float(value)
-
-
-def _as_numbers(at: str, data: Any) -> Tensor:
-    values = data.detach() if isinstance(data, Tensor) else np.asarray(data)
-    if isinstance(values, np.ndarray):
-        if values.dtype.kind not in "fiub":
-            raise DataError(at=at, message=f"got values of type {values.dtype}", expected="numbers")
-        values = torch.from_numpy(np.ascontiguousarray(values))
-    if values.ndim < 2 or not values.numel():
-        raise DataError(at=at, got=tuple(values.shape), expected="a shape with rows, then features")
-    return values
-
-
-def _moments(at: str, values: Tensor, kept: list[int]) -> tuple[Tensor, Tensor]:
-    """Mean and biased variance over all axes but `kept`, in float64, in two passes over parts of the rows."""
-    axes = [axis for axis in range(values.ndim) if axis not in kept]
-    parts = torch.split(values, max(1, _CHUNK // values[0].numel()))
-    count, total = torch.zeros((), dtype=torch.int64), torch.zeros((), dtype=torch.float64)
-    for part in parts:
-        wide = part.double().cpu()
-        count = count + (~wide.isnan()).sum(axes, keepdim=True)
-        total = total + wide.nansum(axes, keepdim=True)
-    mean = total / count
-    if not mean.isfinite().all():
-        where = (~mean.isfinite()).flatten().nonzero().flatten().tolist()
-        raise DataError(
-            at=at,
-            message=f"got only missing values, or infinite ones, in the features {where[:10]}",
-            fix="Drop these features, or clean the data first.",
-        )
-    squares = torch.zeros((), dtype=torch.float64)
-    for part in parts:
-        squares = squares + (part.double().cpu() - mean).square().nansum(axes, keepdim=True)
-    shape = [values.shape[axis] for axis in kept]
-    return mean.view(shape), (squares / count).view(shape)

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from lepton_ai.layers.activations import Function
 from lepton_ai.layers.arguments import positive_int
+from lepton_ai.layers.constraints import Constraint, get_constraint
 from lepton_ai.layers.conv import Convolution
 from lepton_ai.layers.dtypes import as_float
 from lepton_ai.layers.initializers import Initializer, get_initializer
@@ -32,15 +33,18 @@ class Depthwise(Convolution[Window]):
         activation: str | Function | None,
         depthwise_initializer: str | Initializer,
         depthwise_regularizer: str | Regularizer | None,
+        depthwise_constraint: str | Constraint | None,
         **options: Unpack[BiasOptions],
     ) -> None:
         super().__init__(
             kernel_size, strides, padding, data_format, dilation_rate, activation,
-            kernel_initializer=depthwise_initializer, kernel_regularizer=depthwise_regularizer, **options,
+            kernel_initializer=depthwise_initializer, kernel_regularizer=depthwise_regularizer,
+            kernel_constraint=depthwise_constraint, **options,
         )  # fmt: skip
         self.depth_multiplier = positive_int(f"{type(self).__name__}.depth_multiplier", depth_multiplier)
         self.depthwise_initializer = self.kernel_initializer
         self.depthwise_regularizer = self.kernel_regularizer
+        self.depthwise_constraint = self.kernel_constraint
 
     @property
     def channels(self) -> int:
@@ -79,11 +83,12 @@ class DepthwiseConv(Depthwise[Window]):
         *,
         depthwise_initializer: str | Initializer = "glorot_uniform",
         depthwise_regularizer: str | Regularizer | None = None,
+        depthwise_constraint: str | Constraint | None = None,
         **options: Unpack[BiasOptions],
     ) -> None:
         super().__init__(
             kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, activation,
-            depthwise_initializer, depthwise_regularizer, **options,
+            depthwise_initializer, depthwise_regularizer, depthwise_constraint, **options,
         )  # fmt: skip
 
     def channels_out(self, channels: int | None) -> int | None:
@@ -152,15 +157,18 @@ class SeparableConv(Depthwise[Window]):
         pointwise_initializer: str | Initializer = "glorot_uniform",
         depthwise_regularizer: str | Regularizer | None = None,
         pointwise_regularizer: str | Regularizer | None = None,
+        depthwise_constraint: str | Constraint | None = None,
+        pointwise_constraint: str | Constraint | None = None,
         **options: Unpack[BiasOptions],
     ) -> None:
         super().__init__(
             kernel_size, strides, padding, depth_multiplier, data_format, dilation_rate, activation,
-            depthwise_initializer, depthwise_regularizer, **options,
+            depthwise_initializer, depthwise_regularizer, depthwise_constraint, **options,
         )  # fmt: skip
         self.filters = positive_int(f"{type(self).__name__}.filters", filters)
         self.pointwise_initializer = get_initializer(pointwise_initializer)
         self.pointwise_regularizer = get_regularizer(pointwise_regularizer)
+        self.pointwise_constraint = get_constraint(pointwise_constraint)
 
     def channels_out(self, channels: int | None) -> int:
         return self.filters
@@ -170,7 +178,13 @@ class SeparableConv(Depthwise[Window]):
         self.compute_output_shape(input_shape)
         self.add_depthwise(channels)
         shape = (self.filters, channels * self.depth_multiplier, *(1,) * self.rank)
-        self.add_weight("pointwise", shape, self.pointwise_initializer, regularizer=self.pointwise_regularizer)
+        self.add_weight(
+            "pointwise",
+            shape,
+            self.pointwise_initializer,
+            regularizer=self.pointwise_regularizer,
+            constraint=self.pointwise_constraint,
+        )
         self.add_bias((self.filters,))
 
     def call(self, x: Tensor) -> Tensor:

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from lepton_ai import layers
-from lepton_ai.core import ConfigError, DataError
+from lepton_ai.core import ConfigError, DataError, ShapeError
 from lepton_ai.layers import Layer
 from tests.contracts.layer import Inputs, LayerContract
 
@@ -18,6 +18,29 @@ class TestEmbedding(LayerContract):
         return (torch.arange(28).view(7, 4) % 11,)
 
 
+class TestReversibleEmbedding(TestEmbedding):
+    def make(self) -> Layer:
+        return layers.ReversibleEmbedding(11, 3, tie_weights=False, logit_soft_cap=5.0)
+
+
+def test_the_way_back_scores_each_token() -> None:
+    tied = layers.ReversibleEmbedding(5, 2, mask_zero=True)
+    vectors = tied(torch.tensor([[1, 4, 0]]))
+    assert torch.allclose(tied(vectors, reverse=True), vectors @ tied.weight.T)
+    assert tied.compute_mask(vectors, torch.tensor([[True, False, True]])).tolist() == [[True, False, True]]
+    capped = layers.ReversibleEmbedding(5, 2, logit_soft_cap=0.01)
+    assert capped(vectors * 1e6, reverse=True).abs().max() <= 0.01
+    own = layers.ReversibleEmbedding(5, 2, tie_weights=False)
+    assert not torch.allclose(own(vectors, reverse=True), vectors @ own.weight.T)
+    assert [each.shape for each in own.get_weights()] == [(5, 2), (2, 5)]
+    tokens = layers.Input((3,), dtype="int64")
+    assert tied(tied(tokens), reverse=True).shape == (None, 3, 5)
+    with pytest.raises(ShapeError, match="expected vectors of 2 to lead back"):
+        tied(torch.ones(1, 3), reverse=True)
+    with pytest.raises(ConfigError, match="logit_soft_cap: got 0, expected above 0, or None"):
+        layers.ReversibleEmbedding(5, 2, logit_soft_cap=0)
+
+
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.int64, torch.float32])
 def test_tokens_of_any_dtype(dtype: torch.dtype) -> None:
     layer = layers.Embedding(5, 2)
@@ -30,9 +53,10 @@ def test_a_token_out_of_range_is_named(token: int) -> None:
         layers.Embedding(5, 2, name="words")(torch.tensor([[0, token]]))
 
 
-def test_masks_are_given_where_they_are_used() -> None:
-    with pytest.raises(ConfigError, match=r"mask_zero: masks do not travel .* mask=tokens != 0"):
-        layers.Embedding(5, 2, mask_zero=True)
+def test_zero_is_padding_if_asked() -> None:
+    layer = layers.Embedding(5, 2, mask_zero=True)
+    assert layer.get_config()["mask_zero"] is True
+    assert layer.compute_mask(torch.tensor([[1, 0]])).tolist() == [[True, False]]
 
 
 def test_regularisation() -> None:

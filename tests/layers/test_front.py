@@ -12,7 +12,7 @@ def test_names_are_there_once() -> None:
 
 def test_every_layer_keeps_the_contract() -> None:
     tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
-    bases = {"KernelLayer", "Layer", "MergeLayer", "RandomLayer"}
+    bases = {"Fitted", "GeometricLayer", "KernelLayer", "Layer", "MergeLayer", "RandomLayer", "Stage"}
     for name in set(layers.__all__) - bases:
         value = getattr(layers, name)
         if isinstance(value, type) and issubclass(value, layers.Layer):

@@ -1,5 +1,7 @@
 """Random layers draw from a row's place in the run and nothing else."""
 
+import inspect
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +74,17 @@ def test_identity_at_inference(kind: str) -> None:
     assert torch.equal(MAKERS[kind]()(IMAGES), IMAGES)
 
 
+def test_every_random_layer_keeps_the_contract() -> None:
+    tests = "".join(path.read_text() for path in Path(__file__).parent.glob("test_*.py"))
+    here = {type(make()) for make in MAKERS.values()}
+    for name in layers.__all__:
+        value = getattr(layers, name)
+        if isinstance(value, type) and issubclass(value, layers.RandomLayer) and not inspect.isabstract(value):
+            kept = any(f"class Test{name}({base})" in tests for base in ("RandomImages", "RandomSeries"))
+            # What folds space or dimensions is one class in several ranks.
+            assert kept or any(issubclass(value, each) or issubclass(each, value) for each in here), name
+
+
 def test_time_folded_into_the_batch() -> None:
     layer = layers.Dropout(0.5).train()
     layer.path = "here"
@@ -91,6 +104,18 @@ def test_uniform_draws() -> None:
     values = draws.uniform(200)
     assert values.min() >= 0 and values.max() < 1
     assert abs(values.mean() - 0.5) < 0.005 and abs(values.var() - 1 / 12) < 0.001
+
+
+def test_bounds_and_forks() -> None:
+    draws = layers.Draws(torch.arange(2000, dtype=torch.int32), 11)
+    drawn = draws.between((-1.0, 3.0), (5.0, 5.0), (0.0, 1.0))
+    assert drawn[:, 0].min() >= -1 and drawn[:, 0].max() < 3 and abs(drawn[:, 0].mean() - 1) < 0.1
+    assert torch.equal(drawn[:, 1], torch.full((2000,), 5.0))
+    assert torch.equal(drawn[:, 2], draws.uniform(3)[:, 2])
+    parts = [draws.uniform(1), draws.fork("a").uniform(1), draws.fork("b").uniform(1), draws.fork("a", 1).uniform(1)]
+    correlation = torch.corrcoef(torch.cat(parts, 1).T) - torch.eye(4)
+    assert correlation.abs().max() < 0.08
+    assert torch.equal(parts[1], draws.fork("a").uniform(1))
 
 
 def test_odd_counts_and_empty_batches() -> None:

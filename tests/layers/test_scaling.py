@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from lepton_ai import layers
 from lepton_ai.core import ConfigError, DataError, ShapeError, UsageError
-from lepton_ai.layers import Layer
+from lepton_ai.layers import Fitted, Layer
+from tests.contracts.fitted import FittedContract
 from tests.contracts.layer import Inputs, LayerContract, noise
 
 
@@ -26,6 +27,30 @@ class TestNormalization(LayerContract):
 
     def make(self) -> Layer:
         return layers.Normalization(mean=(1.0, 2.0, 3.0), variance=(4.0, 5.0, 6.0), missing="mean")
+
+    def example(self) -> Inputs:
+        return (noise(7, 3),)
+
+
+class TestRobustScaling(FittedContract):
+    def make(self) -> Fitted:
+        return layers.RobustScaling((10.0, 80.0))
+
+    def example(self) -> Inputs:
+        return (noise(7, 3),)
+
+
+class TestMinMaxScaling(FittedContract):
+    def make(self) -> Fitted:
+        return layers.MinMaxScaling((-1.0, 2.0))
+
+    def example(self) -> Inputs:
+        return (noise(7, 3),)
+
+
+class TestWinsorization(FittedContract):
+    def make(self) -> Fitted:
+        return layers.Winsorization(0.1, 0.8)
 
     def example(self) -> Inputs:
         return (noise(7, 3),)
@@ -68,7 +93,7 @@ def test_statistics_of_bytes_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.random.default_rng(0).integers(0, 256, (50, 6, 6, 3), dtype=np.uint8)
     whole, parts = layers.Normalization(), layers.Normalization()
     whole.adapt(images)
-    monkeypatch.setattr("lepton_ai.layers.scaling._CHUNK", 300)
+    monkeypatch.setattr("lepton_ai.layers.fitted._CHUNK", 300)
     parts.adapt(images)
     for a, b in zip(whole.get_weights(), parts.get_weights(), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-6)
@@ -132,3 +157,47 @@ def test_refused_arguments() -> None:
         layers.Normalization(mean=1.0, variance=1.0).adapt(noise(3, 3))
     with pytest.raises(ShapeError, match=r"has a mean of shape \(2,\), expected \(3,\)"):
         layers.Normalization(mean=(1.0, 2.0), variance=(1.0, 2.0))(noise(2, 3))
+
+
+def test_constant_features_are_shifted_only() -> None:
+    data = np.full((5, 1), 3.0)
+    for layer in (layers.RobustScaling(), layers.MinMaxScaling()):
+        layer.adapt(data)
+        assert layer(torch.tensor([[3.0], [5.0]])).tolist() == [[0.0], [2.0]]
+
+
+def test_ranges() -> None:
+    layer = layers.MinMaxScaling((-1, 1), clip=True)
+    layer.adapt([[0.0, 10.0], [4.0, 30.0], [np.nan, 20.0]])
+    assert layer(torch.tensor([[-4.0, 20.0], [2.0, 99.0]])).tolist() == [[-1.0, 0.0], [0.0, 1.0]]
+    assert layer(torch.tensor([[np.nan, 20.0]])).isnan().tolist() == [[True, False]]
+    images = layers.Winsorization(0.0, 0.5, axis=None)
+    images.adapt(torch.arange(24).view(2, 3, 2, 2))
+    assert images(torch.tensor([[[[99.0, -9.0]]]])).flatten().tolist() == [11.5, 0.0]
+
+
+@given(st.integers(1, 40), st.integers(1, 4), st.integers(0, 2**31))
+@settings(max_examples=50, deadline=None)
+def test_quantiles_are_numpys(rows: int, columns: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    data = generator.normal(size=(rows, columns)).round(1)
+    data[1:][generator.random((rows - 1, columns)) < 0.3] = np.nan
+    layer = layers.Winsorization(0.2, 0.9)
+    layer.ensure_built(data.shape)
+    layer.double().adapt(data)
+    np.testing.assert_allclose(layer.adapted_lower, np.nanquantile(data, 0.2, axis=0), rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(layer.adapted_upper, np.nanquantile(data, 0.9, axis=0), rtol=1e-12, atol=1e-12)
+
+
+def test_refused_bounds() -> None:
+    with pytest.raises(
+        ConfigError,
+        match=r"RobustScaling\.quantile_range: got \(75, 25\), expected two numbers, the lower first, from 0",
+    ):
+        layers.RobustScaling((75, 25))
+    with pytest.raises(
+        ConfigError, match=r"MinMaxScaling\.feature_range: got \(1, 1\), expected two numbers, the lower"
+    ):
+        layers.MinMaxScaling((1, 1))
+    with pytest.raises(ConfigError, match=r"Winsorization: got \(0\.5, 1\.5\), expected .* from 0 to 1"):
+        layers.Winsorization(0.5, 1.5)

@@ -29,10 +29,12 @@ def assert_equal(got: Any, wanted: Any) -> None:
 def double_precision(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Keras' torch backend narrows float64 to float32 in many operations, as JAX does; this table is what does it."""
     monkeypatch.setattr(keras.src.backend.common.dtypes, "BIT64_TO_BIT32_DTYPE", {})
-    before = keras.config.floatx()
+    before = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")  # Keras keeps the policy of its first layer, whatever floatx is later
     yield
-    keras.config.set_floatx(before)
+    keras.config.set_floatx(before[0])
+    keras.config.set_dtype_policy(before[1])
 
 
 def case(name: str, *inputs: Any, call: dict[str, Any] | None = None, **arguments: Any) -> Any:
@@ -299,7 +301,7 @@ def test_translation_moves_as_scipy_shifts(interpolation: str, fill_mode: str, t
     x = np.random.default_rng(0).normal(size=(2, 10, 8, 3))
     down, right = np.array([0.23, -0.4]), np.array([-0.36, 0.14])
     layer = layers.RandomTranslation(0.5, 0.5, fill_mode, interpolation, fill_value=0.5)
-    got = layer.translate(torch.from_numpy(x), torch.from_numpy(down), torch.from_numpy(right)).numpy()
+    got = layer.transform(torch.from_numpy(x), torch.from_numpy(np.stack((down, right), 1))).numpy()
     for row in range(2):
         shift, order = (down[row] * 10, right[row] * 8, 0), int(interpolation == "bilinear")
         wanted = ndimage.shift(x[row], shift, order=order, mode=theirs, cval=0.5)

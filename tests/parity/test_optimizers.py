@@ -5,18 +5,38 @@ import os
 os.environ["KERAS_BACKEND"] = "torch"
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from lepton_ai.training import optimizers
 from lepton_ai.training.optimizers import SGD, Adam, AdamW, Optimizer, RMSprop
+from lepton_ai.training.policies import DEFAULTS
 
 torch.set_num_threads(1)
+
+
+def in_its_dtype(function: Callable[[Tensor, Tensor], Tensor]) -> Callable[[Any, Any], Tensor]:
+    return lambda x, y: function(torch.as_tensor(x), torch.as_tensor(y, dtype=getattr(x, "dtype", None)))
+
+
+@pytest.fixture(autouse=True)
+def float64(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Keras in float64, for the numbers that its formulas hold; on torch some of its operations go through float32."""
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    monkeypatch.setattr("keras.src.ops.mean", lambda x, axis=None, keepdims=False: torch.mean(x, axis, keepdims))
+    for name in ("maximum", "minimum"):
+        monkeypatch.setattr(f"keras.src.ops.{name}", in_its_dtype(getattr(torch, name)))
+    yield
+    keras.config.set_floatx(before)
+
+
 GENERATOR = torch.Generator().manual_seed(5)
 START = torch.randn(4, 3, generator=GENERATOR, dtype=torch.float64)
 GRADIENTS = [torch.randn(4, 3, generator=GENERATOR, dtype=torch.float64) for _ in range(8)]
@@ -79,6 +99,35 @@ KERAS: list[tuple[str, dict[str, Any], float]] = [
     ("AdamW", {"learning_rate": 0.1, "epsilon": 1e-14}, 1e-9),
     ("RMSprop", {"learning_rate": 0.1, "epsilon": 1e-14, "momentum": 0.5}, 1e-9),
     ("RMSprop", {"learning_rate": 0.1, "epsilon": 1e-14, "centered": True, "weight_decay": 0.05}, 1e-9),
+    ("Adagrad", {"learning_rate": 0.1}, 1e-9),
+    ("Adagrad", {"learning_rate": 0.1, "initial_accumulator_value": 0.0, "weight_decay": 0.05}, 1e-9),
+    ("Adadelta", {"learning_rate": 1.0}, 1e-9),
+    ("Adamax", {"learning_rate": 0.1}, 1e-9),
+    ("Adamax", {"learning_rate": 0.1, "beta_1": 0.8, "beta_2": 0.9, "weight_decay": 0.05}, 1e-9),
+    ("Nadam", {"learning_rate": 0.1, "epsilon": 1e-14}, 1e-9),
+    ("Nadam", {"learning_rate": 0.1}, 1e-9),
+    ("Ftrl", {"learning_rate": 0.1}, 1e-9),
+    (
+        "Ftrl",
+        {
+            "learning_rate": 0.1,
+            "learning_rate_power": -0.3,
+            "l1_regularization_strength": 0.3,
+            "l2_regularization_strength": 0.1,
+            "l2_shrinkage_regularization_strength": 0.2,
+            "beta": 0.1,
+        },
+        1e-9,
+    ),
+    ("Lion", {"learning_rate": 0.1, "weight_decay": 0.05}, 1e-9),
+    ("Lamb", {"learning_rate": 0.1}, 1e-9),
+    ("Lamb", {"learning_rate": 0.1, "weight_decay": 0.05}, 1e-9),
+    ("Adafactor", {"learning_rate": 0.1}, 1e-9),
+    ("Adafactor", {"learning_rate": 0.9, "relative_step": False, "clip_threshold": 0.7, "weight_decay": 0.05}, 1e-9),
+    # Keras' iteration goes through float32 on torch; below it is judged in float64.
+    ("Muon", {"learning_rate": 0.1}, 1e-6),
+    ("Muon", {"learning_rate": 0.1, "nesterov": False, "rms_rate": None, "ns_steps": 3}, 1e-6),
+    ("Muon", {"learning_rate": 0.1, "exclude_layers": ["."], "adam_lr_ratio": 0.5, "adam_weight_decay": 0.1}, 1e-9),
     # With the default epsilon the documented difference remains: torch counts it after the bias correction.
     ("Adam", {"learning_rate": 0.1}, 1e-4),
     ("AdamW", {"learning_rate": 0.1}, 1e-4),
@@ -98,8 +147,103 @@ def test_where_rmsprop_differs_from_keras_is_as_documented() -> None:
     assert small.abs().mean() > 5 * theirs.abs().mean()
 
 
-@pytest.mark.parametrize("kind", [SGD, Adam, AdamW, RMSprop])
-def test_arguments_and_defaults_are_those_of_keras(kind: type[Optimizer]) -> None:
-    theirs = inspect.signature(getattr(keras.optimizers, kind.__name__)).parameters
-    for name, parameter in inspect.signature(kind).parameters.items():
-        assert parameter.default == theirs[name].default, name
+NOT_RULES = {"LossScaleOptimizer", "MultiOptimizer", "Optimizer", "OptimizerMap"}
+NAMES = [name for name in dir(keras.optimizers) if inspect.isclass(getattr(keras.optimizers, name))]
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - NOT_RULES))
+def test_arguments_and_defaults_are_those_of_keras(name: str) -> None:
+    theirs = inspect.signature(getattr(keras.optimizers, name)).parameters
+    for key, parameter in inspect.signature(optimizers.OPTIMIZERS.get(name)).parameters.items():
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            assert parameter.default == theirs[key].default, key
+    assert {key: theirs[key].default for key in DEFAULTS} | {"ema_momentum": 0.99} == DEFAULTS
+
+
+def test_every_optimiser_is_keras_or_lepton_s_own() -> None:
+    ours = {optimizers.OPTIMIZERS.get(name).__name__ for name in optimizers.OPTIMIZERS}
+    assert ours == {*NAMES, "ChannelAdaptive"} - NOT_RULES
+
+
+@pytest.mark.parametrize("policy", [{"clipnorm": 0.7}, {"clipvalue": 0.3}, {"global_clipnorm": 0.9}])
+def test_clipped_steps_are_those_of_keras(policy: dict[str, Any]) -> None:
+    arguments = {"learning_rate": 0.1, "momentum": 0.9, **policy}
+    own = ours(SGD(**arguments))
+    torch.testing.assert_close(own, keras_path("SGD", arguments), rtol=1e-9, atol=1e-9)
+    assert not torch.allclose(own, ours(SGD(0.1, 0.9)), atol=1e-3)
+
+
+@pytest.mark.parametrize("shape", [(5,), (4, 3), (6, 2, 3, 3)])
+def test_adafactor_factors_a_kernel_as_keras_does_its_own(shape: tuple[int, ...]) -> None:
+    """Keras' kernels are (..., in, out), ours (out, in, ...)."""
+    there = [*range(2, len(shape)), *range(min(2, len(shape)))[::-1]]
+    start = torch.randn(shape, generator=GENERATOR, dtype=torch.float64)
+    gradients = [torch.randn(shape, generator=GENERATOR, dtype=torch.float64) for _ in range(4)]
+    weight = nn.Parameter(start.clone())
+    own = optimizers.Adafactor(0.1).build([("weight", weight)])
+    variable = keras.Variable(start.permute(there).contiguous(), dtype="float64")
+    theirs = keras.optimizers.Adafactor(0.1)
+    theirs.build([variable])
+    theirs._learning_rate = keras.Variable(0.1, dtype="float64", trainable=False)
+    for gradient in gradients:
+        weight.grad = gradient
+        own.step()
+        theirs.apply([gradient.permute(there).contiguous()], [variable])
+    torch.testing.assert_close(weight.data.permute(there), variable.value.detach(), rtol=1e-9, atol=1e-9)
+
+
+def test_lamb_is_algorithm_2_of_the_paper() -> None:
+    """With the identity as its function of lengths, and no decay; written out on numpy arrays."""
+    x, m, v = START.numpy().copy(), np.zeros((4, 3)), np.zeros((4, 3))
+    for t, gradient in enumerate(GRADIENTS, start=1):
+        g = gradient.numpy()
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g**2
+        r = (m / (1 - 0.9**t)) / (np.sqrt(v / (1 - 0.999**t)) + 1e-6)
+        x = x - 0.05 * np.linalg.norm(x) / np.linalg.norm(r) * r
+    torch.testing.assert_close(ours(optimizers.Lamb(0.05, epsilon=1e-6)), torch.from_numpy(x), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("nesterov", [True, False])
+def test_muon_turns_singular_values_by_its_polynomial(nesterov: bool) -> None:
+    w, m = START.numpy().copy(), np.zeros((4, 3))
+    for gradient in GRADIENTS:
+        g = gradient.numpy()
+        m = 0.95 * m + g
+        u, s, v = np.linalg.svd(g + 0.95 * m if nesterov else m, full_matrices=False)
+        s = s / np.linalg.norm(s)
+        for _ in range(5):
+            s = 3.4445 * s - 4.775 * s**3 + 2.0315 * s**5
+        w = w * (1 - 0.1 * 0.004) - 0.1 * 0.2 * 2.0 * (u * s) @ v
+    # 1e-7 is added to the length of the matrix
+    torch.testing.assert_close(ours(optimizers.Muon(0.1, nesterov=nesterov)), torch.from_numpy(w), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(("beta", "warmup"), [(0.9, 0), (0.8, 5)])
+def test_schedule_free_steps_are_those_of_the_paper(beta: float, warmup: int) -> None:
+    """Written out, since Keras on torch takes z after its step where the formula has it before."""
+    x = z = START.numpy().copy()
+    y, v = x, np.zeros((4, 3))
+    for t, gradient in enumerate(GRADIENTS, start=1):
+        g = gradient.numpy()
+        v = 0.999 * v + 0.001 * g**2
+        z = z - 0.1 * (min(t / warmup, 1) if warmup else 1) * g / (np.sqrt(v / (1 - 0.999**t)) + 1e-8)
+        x = (1 - 1 / t) * x + z / t
+        y = (1 - beta) * z + beta * x
+    found = ours(optimizers.ScheduleFreeAdamW(0.1, beta, warmup_steps=warmup))
+    torch.testing.assert_close(found, torch.from_numpy(y), rtol=1e-9, atol=1e-9)
+
+
+def test_the_first_schedule_free_step_is_that_of_keras(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "GRADIENTS", GRADIENTS[:1])
+    settings = {"learning_rate": 0.1, "warmup_steps": 3}
+    found = ours(optimizers.ScheduleFreeAdamW(0.1, warmup_steps=3))
+    torch.testing.assert_close(found, keras_path("ScheduleFreeAdamW", settings), rtol=1e-9, atol=1e-9)
+
+
+def test_adagrad_and_adamax_are_those_of_torch_but_for_epsilon() -> None:
+    adagrad = path(lambda w: torch.optim.Adagrad([w], 0.1, initial_accumulator_value=0.1, eps=0))
+    torch.testing.assert_close(ours(optimizers.Adagrad(0.1, epsilon=1e-16)), adagrad, rtol=1e-9, atol=1e-9)
+    adamax = path(lambda w: torch.optim.Adamax([w], 0.1, eps=1e-16))
+    torch.testing.assert_close(ours(optimizers.Adamax(0.1, epsilon=1e-16)), adamax, rtol=1e-9, atol=1e-9)
+    adadelta = path(lambda w: torch.optim.Adadelta([w], 1.0, rho=0.95, eps=1e-7))
+    torch.testing.assert_close(ours(optimizers.Adadelta(1.0)), adadelta, rtol=1e-9, atol=1e-9)

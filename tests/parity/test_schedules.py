@@ -4,6 +4,7 @@ import os
 
 os.environ["KERAS_BACKEND"] = "torch"
 
+import inspect
 import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,7 +14,16 @@ import pytest
 import torch
 from torch.optim import lr_scheduler
 
-from lepton_ai.training.schedules import Constant, CosineDecay, OneCycle, Schedule, StepDecay, WarmUp, get_schedule
+from lepton_ai.training.schedules import (
+    SCHEDULES,
+    Constant,
+    CosineDecay,
+    OneCycle,
+    Schedule,
+    StepDecay,
+    WarmUp,
+    get_schedule,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -34,6 +44,12 @@ CASES: list[tuple[str, dict[str, Any]]] = [
     ("PolynomialDecay", {"initial_learning_rate": 0.1, "decay_steps": 8, "power": 2.0, "cycle": True}),
     ("CosineDecay", {"initial_learning_rate": 0.1, "decay_steps": 25}),
     ("CosineDecay", {"initial_learning_rate": 0.01, "decay_steps": 25, "alpha": 0.2}),
+    ("CosineDecayRestarts", {"initial_learning_rate": 0.1, "first_decay_steps": 7}),
+    ("CosineDecayRestarts", {"initial_learning_rate": 0.1, "first_decay_steps": 6, "t_mul": 1.0, "m_mul": 0.5}),
+    (
+        "CosineDecayRestarts",
+        {"initial_learning_rate": 0.1, "first_decay_steps": 5, "t_mul": 1.6, "m_mul": 0.9, "alpha": 0.1},
+    ),
     (
         "CosineDecay",
         {"initial_learning_rate": 0.01, "decay_steps": 25, "alpha": 0.2, "warmup_target": 0.1, "warmup_steps": 6},
@@ -47,6 +63,12 @@ def test_rates_are_those_of_keras(name: str, arguments: dict[str, Any]) -> None:
     theirs = getattr(keras.optimizers.schedules, name)(**arguments)
     steps = range(45)
     assert [ours(step) for step in steps] == pytest.approx([float(theirs(step)) for step in steps], rel=1e-9, abs=1e-12)
+
+
+def test_every_schedule_of_keras_is_here() -> None:
+    room = keras.optimizers.schedules
+    theirs = {name for name in dir(room) if inspect.isclass(getattr(room, name))}
+    assert theirs - {"LearningRateSchedule"} <= set(SCHEDULES)
 
 
 def rates_of_torch(make: Callable[[torch.optim.Optimizer], Any], rate: float, steps: int) -> list[float]:
