@@ -10,7 +10,9 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 
 from lepton_ai.core import ConfigError, UsageError, unknown_name, write_atomic
+from lepton_ai.training.component import number
 from lepton_ai.training.history import History
+from lepton_ai.training.schedule import Schedule
 
 Logs = dict[str, float]
 
@@ -22,16 +24,22 @@ class Running(Protocol):
     history: History
     epoch: int
     step: int
+    steps_per_epoch: int | None
     rows: int
     loss_sum: Tensor
+    schedule: Schedule
     learning_rate_scale: float
 
     @property
     def learning_rate(self) -> float:
         """The rate of the next step."""
 
-    def stop(self) -> None:
-        """End training after this epoch."""
+    @property
+    def seconds(self) -> float:
+        """How long this run has trained, in earlier processes too."""
+
+    def stop(self, *, now: bool = False) -> None:
+        """End training after this epoch; `now` ends the epoch after the step under way (not with several workers)."""
 
 
 class Callback:
@@ -109,10 +117,14 @@ class Monitor(Callback):
 
     def better(self, value: float, other: float) -> bool:
         """Whether `value` beats `other` by more than `min_delta`; anything beats NaN."""
+        return math.isnan(other) or (value - other if self.grows else other - value) > self.min_delta
+
+    @property
+    def grows(self) -> bool:
+        """Whether more is better."""
         growing = ("acc", "auc", "precision", "recall", "f1", "r2")
         named = any(word in self.monitor for word in growing) and not self.monitor.endswith("loss")
-        up = self.mode == "max" or (self.mode == "auto" and named)
-        return math.isnan(other) or (value - other if up else other - value) > self.min_delta
+        return self.mode == "max" or (self.mode == "auto" and named)
 
 
 class EarlyStopping(Monitor):
@@ -228,6 +240,49 @@ class ReduceLROnPlateau(Monitor):
         self.wait, self.cooling, self.best = state["wait"], state["cooling"], state["best"]
 
 
+class StopAt(Monitor):
+    """Stop after the epoch in which `monitor` reaches `value`.
+
+    Args:
+        mode: "max" if more is better, "min" if less is, or "auto": by the metric's name.
+
+    Example:
+        >>> StopAt("val_accuracy", 0.95).reached(0.96)
+        True
+    """
+
+    def __init__(self, monitor: str, value: float, mode: str = "auto") -> None:
+        super().__init__(monitor, mode)
+        self.value = number("StopAt.value", value, "(-inf, inf)")
+
+    def reached(self, value: float) -> bool:
+        """Whether `value` is as good as the target."""
+        return value >= self.value if self.grows else value <= self.value
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        if self.reached(self.read(logs)):
+            self.run.stop()
+
+
+class TimeBudget(Callback):
+    """Stop after so many seconds of training, those of earlier processes of the same run included.
+
+    The epoch under way ends with its step, is validated and written to the history, and is the last. With several
+    workers it is trained to its end.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = number("TimeBudget.seconds", seconds, "(0, inf)")
+
+    def on_train_batch_end(self, batch: int, logs: Logs) -> None:
+        if self.run.seconds >= self.seconds:
+            self.run.stop(now=True)
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        if self.run.seconds >= self.seconds:
+            self.run.stop()
+
+
 class ModelCheckpoint(Monitor):
     """Save the model as a bundle after an epoch; `{epoch}` and `{val_loss:.3f}` in the path are filled in.
 
@@ -277,6 +332,13 @@ class CSVLogger(Callback):
         if self.append and self.path.exists():
             with self.path.open(newline="") as file:
                 self._rows = list(csv.DictReader(file, delimiter=self.separator))
+        past = self.run.history
+        if past.epoch:  # of a run that goes on: the file may lack epochs, or hold one that is made again
+            again = {str(epoch) for epoch in (*past.epoch, self.run.epoch)}
+            self._rows = [row for row in self._rows if row["epoch"] not in again]
+            for place, epoch in enumerate(past.epoch):
+                values = {name: repr(column[place]) for name, column in past.history.items()}
+                self._rows.append({"epoch": str(epoch), **values})
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         self._rows.append({"epoch": str(epoch), **{name: repr(value) for name, value in logs.items()}})

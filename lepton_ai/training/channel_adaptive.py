@@ -1,13 +1,14 @@
 """Lepton's own optimiser: one step size per output channel, momentum, and a rate that decays at the end."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from lepton_ai.training.component import number
 from lepton_ai.training.optimizer import Named, Optimizer, Rate
+from lepton_ai.training.policies import StepPolicies
 from lepton_ai.training.schedules import LateDecay, Schedule, get_schedule
 
 
@@ -59,8 +60,9 @@ class ChannelAdaptive(Optimizer):
         weight_decay: float | None = None,
         decay_fraction: float = 0.3,
         final_fraction: float = 0.01,
+        **policies: Unpack[StepPolicies],
     ) -> None:
-        super().__init__(learning_rate, weight_decay)
+        super().__init__(learning_rate, weight_decay, **policies)
         self.momentum = number("ChannelAdaptive.momentum", momentum, "[0, 1)")
         self.rho = number("ChannelAdaptive.rho", rho, "[0, 1)")
         self.epsilon = number("ChannelAdaptive.epsilon", epsilon, "(0, inf)")

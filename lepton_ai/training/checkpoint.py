@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import safetensors
@@ -18,9 +18,29 @@ FORMAT, TENSORS = 1, "tensors.safetensors"
 class _State(msgspec.Struct, kw_only=True):
     """`hashes` covers the tensor file; `values` has everything that is not a tensor."""
 
-    format: int = FORMAT
+    format: int
     hashes: dict[str, str]
     values: dict[str, Any]
+
+
+class DamagedError(StorageError):
+    """A checkpoint that is not whole; an older one may be."""
+
+
+class Snapshot(NamedTuple):
+    """State that nobody changes any more: `tensors` on the CPU, `values` as JSON."""
+
+    tensors: dict[str, Tensor]
+    values: bytes
+
+
+def take_snapshot(tensors: dict[str, Tensor], values: dict[str, Any]) -> Snapshot:
+    """A copy of the state of this moment."""
+    own = {
+        name: value.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
+        for name, value in tensors.items()
+    }
+    return Snapshot(own, msgspec.json.encode(_spelled(values)))
 
 
 def save_checkpoint(path: Path, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
@@ -28,28 +48,35 @@ def save_checkpoint(path: Path, tensors: dict[str, Tensor], values: dict[str, An
 
     Raises: StorageError, for example when the disk is full.
     """
-    own = {name: value.detach().cpu().contiguous().clone() for name, value in tensors.items()}
+    write_checkpoint(path, take_snapshot(tensors, values))
+
+
+def write_checkpoint(path: Path, snapshot: Snapshot) -> None:
+    """Write a snapshot in place of the checkpoint at `path`.
+
+    Raises: StorageError.
+    """
     with atomic_directory(path, overwrite=True) as folder:
         file = folder / TENSORS
         try:
-            safetensors.torch.save_file(own, file)
+            safetensors.torch.save_file(snapshot.tensors, file)
         except safetensors.SafetensorError as error:
             raise StorageError(
                 f"could not write: {error}", at=str(path), fix="The previous one is untouched."
             ) from error
-        state = _State(hashes={file.name: sha256(file)}, values=_spelled(values))
+        state = {"format": FORMAT, "hashes": {file.name: sha256(file)}, "values": msgspec.Raw(snapshot.values)}
         (folder / "state.json").write_bytes(msgspec.json.encode(state))
 
 
 def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The tensors and values of a checkpoint.
 
-    Raises: StorageError if it is not one, of a future format, or damaged.
+    Raises: StorageError if it is of a future format; DamagedError if it is damaged, or none.
     """
     try:
         state = msgspec.json.decode((path / "state.json").read_bytes(), type=_State)
     except (OSError, msgspec.DecodeError) as error:
-        raise StorageError(f"is not a checkpoint ({error})", at=str(path)) from error
+        raise DamagedError(f"is not a checkpoint ({error})", at=str(path)) from error
     if state.format > FORMAT:
         raise StorageError(
             f"is of format {state.format}, this Lepton reads up to {FORMAT}", at=str(path), fix="Update lepton-ai."
@@ -57,7 +84,7 @@ def load_checkpoint(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     for name, expected in {TENSORS: "", **state.hashes}.items():
         file = path / name
         if not file.is_file() or sha256(file) != expected:
-            raise StorageError(f"{name} is damaged: its SHA-256 is not the recorded one", at=str(path))
+            raise DamagedError(f"{name} is damaged: its SHA-256 is not the recorded one", at=str(path))
     return safetensors.torch.load_file(path / TENSORS), _numbers(state.values)
 
 

@@ -5,23 +5,8 @@ from torch import Tensor
 
 from lepton_ai.core import DataError, UsageError
 from lepton_ai.training.loss import Loss
-from lepton_ai.training.regression_losses import (
-    Huber,
-    LogCosh,
-    MeanAbsoluteError,
-    MeanAbsolutePercentageError,
-    MeanSquaredError,
-    MeanSquaredLogarithmicError,
-)
+from lepton_ai.training.regression_losses import RegressionLoss
 
-_QUANTITIES = (
-    Huber,
-    LogCosh,
-    MeanAbsoluteError,
-    MeanAbsolutePercentageError,
-    MeanSquaredError,
-    MeanSquaredLogarithmicError,
-)
 _AT = "fit(class_weight=...)"
 _FIX = "Give a sample_weight for each row instead."
 
@@ -31,7 +16,7 @@ def check_classes(loss: Loss, target: Tensor) -> None:
 
     Raises: UsageError for a loss of quantities; DataError for soft, multi-hot or element-wise targets.
     """
-    if isinstance(loss, _QUANTITIES):
+    if isinstance(loss, RegressionLoss):
         raise UsageError(f"{loss.name} is a loss of quantities, which have no classes", at=_AT, fix=_FIX)
     if target.ndim > 2:
         raise DataError("the targets have several classes per row", at=_AT, got=tuple(target.shape), fix=_FIX)

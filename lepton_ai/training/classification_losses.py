@@ -12,7 +12,7 @@ EPSILON = 1e-7  # Keras' fuzz factor
 _ROUNDING = 1e-2  # as far as probabilities in half precision are off
 
 
-def _log(probability: Tensor) -> Tensor:
+def safe_log(probability: Tensor) -> Tensor:
     # Keras clips at 1e-7. A clipped value has no gradient, so the samples that are most wrong would be the ones
     # nothing is learnt from; the smallest normal number keeps the logarithm finite and their gradient alive.
     return probability.clamp_min(torch.finfo(probability.dtype).tiny).log()
@@ -37,7 +37,7 @@ def _classes(loss: Loss, output_shape: Shape, axis: int) -> tuple[tuple[int | No
     return tuple(sizes[1:]), count
 
 
-def _check_probabilities(loss: Loss, output: Tensor, axis: int | None) -> None:
+def check_probabilities(loss: Loss, output: Tensor, axis: int | None) -> None:
     """Refuse raw scores: finite outputs outside [0, 1], or that do not sum to 1 over the class axis."""
     output = output.detach().float()
     if not bool(torch.isfinite(output).all()):
@@ -53,8 +53,30 @@ def _check_probabilities(loss: Loss, output: Tensor, axis: int | None) -> None:
         raise ConfigError(
             f"the model's outputs are no probabilities: {what}",
             at=loss.name,
-            fix=f"End the model with activation='{activation}', or use {type(loss).__name__}(from_logits=True).",
+            fix=f"End the model with activation='{activation}'"
+            + (f", or use {type(loss).__name__}(from_logits=True)." if "from_logits" in loss.arguments() else "."),
         )
+
+
+def check_distributions(loss: Loss, target: Tensor, output_shape: Shape, axis: int) -> None:
+    """Refuse targets that are not one distribution over the classes for each of the outputs'."""
+    rest, count = _classes(loss, output_shape, axis)
+    shape = tuple(target.shape[1:])
+    if not same(shape, tuple(output_shape[1:])):
+        labels = same(shape, rest) or same(without_one(shape), rest)
+        raise loss.mismatch(
+            target.shape,
+            output_shape,
+            "These look like class labels: use loss='sparse_categorical_crossentropy', or "
+            f"to_categorical(y, num_classes={count})."
+            if labels
+            else f"Give one-hot targets with {count} columns, or change the units of the last layer to fit.",
+        )
+    loss.check_finite(target)
+    fix = "One row holds the probabilities of its classes; use loss='binary_crossentropy' for several labels per row."
+    loss.refuse_rows(target, (target < 0) | (target > 1), "targets lie outside [0, 1]", fix)
+    total = target.sum(axis, dtype=torch.float64)
+    loss.refuse_rows(total, (total - 1).abs() > 1e-3, "targets do not sum to 1 over the classes", fix)
 
 
 class CategoricalCrossentropy(Loss):
@@ -94,32 +116,14 @@ class CategoricalCrossentropy(Loss):
             return per_sample(flat.view(output.shape[:-1]))
         if self.label_smoothing:
             target = target * (1 - self.label_smoothing) + self.label_smoothing / classes
-        return per_sample(-(target * _log(output / output.sum(-1, keepdim=True))).sum(-1))
+        return per_sample(-(target * safe_log(output / output.sum(-1, keepdim=True))).sum(-1))
 
     def check_outputs(self, output: Tensor) -> None:
         if not self.from_logits:
-            _check_probabilities(self, output, self.axis)
+            check_probabilities(self, output, self.axis)
 
     def check(self, target: Tensor, output_shape: Shape) -> None:
-        rest, count = _classes(self, output_shape, self.axis)
-        shape = tuple(target.shape[1:])
-        if not same(shape, tuple(output_shape[1:])):
-            labels = same(shape, rest) or same(without_one(shape), rest)
-            raise self.mismatch(
-                target.shape,
-                output_shape,
-                "These look like class labels: use loss='sparse_categorical_crossentropy', or "
-                f"to_categorical(y, num_classes={count})."
-                if labels
-                else f"Give one-hot targets with {count} columns, or change the units of the last layer to fit.",
-            )
-        self.check_finite(target)
-        fix = (
-            "One row holds the probabilities of its classes; use loss='binary_crossentropy' for several labels per row."
-        )
-        self.refuse_rows(target, (target < 0) | (target > 1), "targets lie outside [0, 1]", fix)
-        total = target.sum(self.axis, dtype=torch.float64)
-        self.refuse_rows(total, (total - 1).abs() > 1e-3, "targets do not sum to 1 over the classes", fix)
+        check_distributions(self, target, output_shape, self.axis)
 
 
 class SparseCategoricalCrossentropy(Loss):
@@ -156,7 +160,7 @@ class SparseCategoricalCrossentropy(Loss):
             flat = F.cross_entropy(output.reshape(-1, output.shape[-1]), labels.reshape(-1), reduction="none")
             values = flat.view(labels.shape)
         else:
-            values = -_log(output.gather(-1, labels.unsqueeze(-1)).squeeze(-1) / output.sum(-1))
+            values = -safe_log(output.gather(-1, labels.unsqueeze(-1)).squeeze(-1) / output.sum(-1))
         if counted is None:
             return per_sample(values)
         values = values.where(counted, 0)
@@ -175,7 +179,7 @@ class SparseCategoricalCrossentropy(Loss):
 
     def check_outputs(self, output: Tensor) -> None:
         if not self.from_logits:
-            _check_probabilities(self, output, self.axis)
+            check_probabilities(self, output, self.axis)
 
     def check(self, target: Tensor, output_shape: Shape) -> None:
         rest, count = _classes(self, output_shape, self.axis)
@@ -238,7 +242,7 @@ class BinaryCrossentropy(Loss):
 
     def check_outputs(self, output: Tensor) -> None:
         if not self.from_logits:
-            _check_probabilities(self, output, None)
+            check_probabilities(self, output, None)
 
     def check(self, target: Tensor, output_shape: Shape) -> None:
         units = output_shape[-1] if len(output_shape) > 1 else 1
@@ -258,3 +262,30 @@ class BinaryCrossentropy(Loss):
             "Code no as 0 and yes as 1 ((y + 1) / 2 if they are -1 and 1), or use "
             "loss='sparse_categorical_crossentropy' for labels of several classes.",
         )
+
+
+class KLDivergence(Loss):
+    """How far the output is from the target distribution, in nats: `sum(target * log(target / output))`.
+
+    Shapes: both `(B, ..., C)`, probabilities over the last axis; both are kept from 0 by 1e-7 in the target, as in
+    Keras, and by the smallest number in the output, which keeps its gradient alive.
+
+    Source: Kullback & Leibler 1951, https://doi.org/10.1214/aoms/1177729694.
+
+    Example:
+        >>> KLDivergence()(torch.tensor([[0.5, 0.5]]), torch.tensor([[0.25, 0.75]]))
+        tensor([0.1438])
+    """
+
+    def __call__(self, target: Tensor, output: Tensor) -> Tensor:
+        if target.shape != output.shape:
+            raise self.mismatch(target.shape, output.shape, "Give target probabilities of the outputs' shape.")
+        output = full_precision(output)
+        target = target.to(output.dtype).clamp(EPSILON, 1)
+        return per_sample((target * (target.log() - safe_log(output))).sum(-1))
+
+    def check_outputs(self, output: Tensor) -> None:
+        check_probabilities(self, output, -1)
+
+    def check(self, target: Tensor, output_shape: Shape) -> None:
+        check_distributions(self, target, output_shape, -1)

@@ -57,6 +57,23 @@ class BinaryAccuracy(MeanMetric):
         return eq(output > self.threshold, aligned(target, output))
 
 
+class SignAccuracy(MeanMetric):
+    """How often output and target lie on the same side of 0, for scores of hinge losses; a target of 0 means no.
+
+    What "accuracy" is beside a hinge loss.
+
+    Example:
+        >>> from torch import tensor
+        >>> metric = SignAccuracy()
+        >>> metric.update(tensor([1.0, -1.0]), tensor([[0.2], [0.3]]))
+        >>> metric.result()
+        0.5
+    """
+
+    def measure(self, target: Tensor, output: Tensor) -> Tensor:
+        return eq(output > 0, aligned(target, output) > 0)
+
+
 class CategoricalAccuracy(MeanMetric):
     """How often the largest output is the class of the one-hot target. Shapes: both `(B, ..., C)`."""
 

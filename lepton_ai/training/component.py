@@ -4,6 +4,7 @@ Losses, metrics, optimisers and schedules are components: each keeps every const
 the same name, so that `config()` can read them back and any family rebuilds its member from `{"class", "config"}`.
 """
 
+import inspect
 import math
 from collections.abc import Mapping
 from typing import TypeVar
@@ -85,7 +86,22 @@ def from_config(family: Registry[type[C]], config: Mapping[str, object]) -> C:
     for key in values:
         if key not in known:
             raise unknown_name(f"argument {name}", key, list(known), at=f"{family.kind} config")
-    return made(**values)
+    return _made(made, values, f"{family.kind} config")
+
+
+def _made(kind: type[C], values: Mapping[str, object], at: str) -> C:
+    """A member with these arguments.
+
+    Raises: ConfigError if one that it cannot do without is missing, as where a name alone is given.
+    """
+    parameters = (each for each in inspect.signature(kind).parameters.values() if each.kind is not each.VAR_KEYWORD)
+    missing = [each.name for each in parameters if each.default is each.empty and each.name not in values]
+    if missing:
+        written = ", ".join(f"{each}=..." for each in missing)
+        raise ConfigError(
+            f"{kind.__name__} needs {' and '.join(missing)}", at=at, fix=f"Write {kind.__name__}({written})."
+        )
+    return kind(**values)
 
 
 def resolve(family: Registry[type[C]], given: object, base: type[C], *, at: str) -> C:
@@ -98,11 +114,11 @@ def resolve(family: Registry[type[C]], given: object, base: type[C], *, at: str)
     if isinstance(given, str):
         if given not in family:
             raise unknown_name(family.kind, given, list(family), at=at)
-        return family.get(given)()
+        return _made(family.get(given), {}, at)
     if isinstance(given, Mapping):
         return from_config(family, given)
     if isinstance(given, type) and issubclass(given, base):
-        return given()
+        return _made(given, {}, at)
     raise ConfigError(at=at, got=given, expected=f"a name, or an object of class {base.__name__}")
 
 

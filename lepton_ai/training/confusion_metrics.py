@@ -1,4 +1,4 @@
-"""Precision, recall, F1 and the areas under curves: metrics made of counts of right and wrong positives.
+"""Precision, recall, F-scores and plain counts: metrics made of right and wrong positives at a threshold.
 
 Targets are yes/no answers in the shape of the outputs, `(B,)` beside `(B, 1)`, or one-hot rows. Class labels beside
 `(B, ..., C)` outputs are read as one-hot rows.
@@ -10,12 +10,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from lepton_ai.core import ConfigError, ShapeError, unknown_name
+from lepton_ai.core import ShapeError, unknown_name
 from lepton_ai.training.component import number, whole
-from lepton_ai.training.loss import aligned, full_precision
+from lepton_ai.training.loss import aligned
 from lepton_ai.training.metric import Metric, quotient
-
-EPSILON = 1e-7  # Keras' fuzz factor
 
 
 def truths(target: Tensor, output: Tensor) -> Tensor:
@@ -44,6 +42,25 @@ def sizes(output_shape: tuple[int | None, ...]) -> int:
     return count
 
 
+def cuts(at: str, thresholds: float | Sequence[float] | None, default: float) -> list[float]:
+    """One or several thresholds as a list; `default` where there are none.
+
+    Raises: ConfigError unless they are numbers.
+    """
+    given = [thresholds] if isinstance(thresholds, int | float) else list(thresholds or ())
+    return [number(at, cut, "(-inf, inf)") for cut in given] or [default]
+
+
+def check_class(at: str, output: Tensor, class_id: int) -> None:
+    """Raises: ShapeError unless the outputs have a column for the class."""
+    if output.ndim < 2 or class_id >= output.shape[-1]:
+        raise ShapeError(
+            f"outputs of shape {tuple(output.shape)} have no class {class_id}",
+            at=f"{at}.class_id",
+            fix="Classes count from 0.",
+        )
+
+
 class _PositiveRate(Metric):
     """True positives over a total, at one or several thresholds. State: (true positives, total) per threshold."""
 
@@ -60,9 +77,7 @@ class _PositiveRate(Metric):
         self.thresholds = thresholds
         self.top_k = None if top_k is None else whole(f"{at}.top_k", top_k, 1)
         self.class_id = None if class_id is None else whole(f"{at}.class_id", class_id, 0)
-        default = 0.5 if top_k is None else float("-inf")
-        given = [thresholds] if isinstance(thresholds, int | float) else list(thresholds or ())
-        self._cuts = [number(f"{at}.thresholds", cut, "(-inf, inf)") for cut in given] or [default]
+        self._cuts = cuts(f"{at}.thresholds", thresholds, 0.5 if top_k is None else float("-inf"))
 
     def state_shape(self, output_shape: tuple[int | None, ...]) -> tuple[int, ...]:
         return (2, len(self._cuts))
@@ -74,12 +89,7 @@ class _PositiveRate(Metric):
             largest = output.topk(min(self.top_k, output.shape[-1]), dim=-1).indices
             kept = torch.zeros_like(truth).scatter_(-1, largest, True)
         if self.class_id is not None:
-            if output.ndim < 2 or self.class_id >= output.shape[-1]:
-                raise ShapeError(
-                    f"outputs of shape {tuple(output.shape)} have no class {self.class_id}",
-                    at=f"{self.name}.class_id",
-                    fix="Classes count from 0.",
-                )
+            check_class(self.name, output, self.class_id)
             truth, output = truth[..., self.class_id], output[..., self.class_id]
             kept = None if kept is None else kept[..., self.class_id]
         for column, cut in enumerate(self._cuts):
@@ -126,20 +136,37 @@ class Recall(_PositiveRate):
         return truth
 
 
-class F1Score(Metric):
-    """`2 TP / (2 TP + FP + FN)` per class. State: (true positives, called positive, truly positive) per class.
+class FBetaScore(Metric):
+    """`(1 + b²) TP / (b² (TP + FN) + TP + FP)` per class: precision and recall, which counts b times as much, in one.
+
+    State: (true positives, called positive, truly positive) per class.
 
     `average`: None (`each()` has every class, `result()` their plain mean), "micro" (over all decisions), "macro"
     (plain mean), "weighted" (by the number of true samples). `threshold` None calls the largest output of a row
     positive; a single output unit then is cut at 0.5. Differs from Keras by its 1e-7 in the denominators.
+
+    Example:
+        >>> metric = FBetaScore(beta=2.0)
+        >>> metric.update(torch.tensor([0, 1, 1]), torch.eye(2)[[0, 1, 0]])
+        >>> [round(each, 4) for each in metric.each()]
+        [0.8333, 0.5556]
     """
 
-    def __init__(self, average: str | None = None, threshold: float | None = None, *, name: str | None = None) -> None:
+    def __init__(
+        self,
+        average: str | None = None,
+        beta: float = 1.0,
+        threshold: float | None = None,
+        *,
+        name: str | None = None,
+    ) -> None:
         super().__init__(name=name)
+        at = type(self).__name__
         if average not in (None, "micro", "macro", "weighted"):
-            raise unknown_name("average", average, ["micro", "macro", "weighted"], at="F1Score.average")
+            raise unknown_name("average", average, ["micro", "macro", "weighted"], at=f"{at}.average")
         self.average = average
-        self.threshold = None if threshold is None else number("F1Score.threshold", threshold, "(-inf, inf)")
+        self.beta = number(f"{at}.beta", beta, "(0, inf)")
+        self.threshold = None if threshold is None else number(f"{at}.threshold", threshold, "(-inf, inf)")
 
     def state_shape(self, output_shape: tuple[int | None, ...]) -> tuple[int, ...]:
         return (3, sizes(output_shape))
@@ -158,104 +185,76 @@ class F1Score(Metric):
     def values(self, state: Tensor) -> Tensor:
         if self.average == "micro":
             state = state.sum(1, keepdim=True)
-        score = quotient(2 * state[0], state[1] + state[2])
+        square = self.beta**2
+        score = quotient((1 + square) * state[0], state[1] + square * state[2])
         if self.average == "weighted":
             return quotient((score * state[2]).sum(), state[2].sum())
         return score
 
 
-CURVES = ("ROC", "PR")
-SUMMATIONS = ("interpolation", "minoring", "majoring")
+class F1Score(FBetaScore):
+    """`2 TP / (2 TP + FP + FN)` per class; arguments as `FBetaScore`, whose beta is 1."""
+
+    def __init__(self, average: str | None = None, threshold: float | None = None, *, name: str | None = None) -> None:
+        super().__init__(average, 1.0, threshold, name=name)
 
 
-class AUC(Metric):
-    """The area under the ROC or precision-recall curve, from counts at thresholds as in Keras.
+class CountMetric(Metric):
+    """The (weighted) number of outcomes of one kind, at one or several thresholds."""
 
-    `thresholds` (in (0, 1), both ends are added) or `num_thresholds` evenly spaced ones; more are finer.
-    `multi_label` takes each column's area (`each()`), and `result()` is their mean; else all columns are one pile.
-    State: weights of positives and negatives, per column, between thresholds.
-
-    Example:
-        >>> metric = AUC()
-        >>> metric.update(torch.tensor([0, 0, 1, 1]), torch.tensor([0.1, 0.4, 0.35, 0.8]))
-        >>> round(metric.result(), 4)
-        0.75
-    """
-
-    def __init__(
-        self,
-        num_thresholds: int = 200,
-        curve: str = "ROC",
-        summation_method: str = "interpolation",
-        *,
-        name: str | None = None,
-        thresholds: Sequence[float] | None = None,
-        multi_label: bool = False,
-        from_logits: bool = False,
-    ) -> None:
+    def __init__(self, thresholds: float | Sequence[float] | None = None, *, name: str | None = None) -> None:
         super().__init__(name=name)
-        if curve not in CURVES:
-            raise unknown_name("curve", curve, list(CURVES), at="AUC.curve")
-        if summation_method not in SUMMATIONS:
-            raise unknown_name("summation_method", summation_method, list(SUMMATIONS), at="AUC.summation_method")
-        self.num_thresholds = whole("AUC.num_thresholds", num_thresholds, 2)
-        self.curve = curve
-        self.summation_method = summation_method
-        self.thresholds = None if thresholds is None else list(thresholds)
-        self.multi_label = multi_label
-        self.from_logits = from_logits
-        inner = [i / (num_thresholds - 1) for i in range(1, num_thresholds - 1)]
-        if thresholds is not None:
-            inner = sorted(number("AUC.thresholds", cut, "[0, 1]") for cut in thresholds)
-            if not inner:
-                raise ConfigError(at="AUC.thresholds", got=[], expected="at least one threshold")
-        # An output equal to 0 or 1 must lie between the ends.
-        self._cuts = torch.tensor([-EPSILON, *inner, 1 + EPSILON], dtype=torch.float64)
+        self.thresholds = thresholds
+        self._cuts = cuts(f"{type(self).__name__}.thresholds", thresholds, 0.5)
 
     def state_shape(self, output_shape: tuple[int | None, ...]) -> tuple[int, ...]:
-        return (2, sizes(output_shape) if self.multi_label else 1, len(self._cuts))
+        return (len(self._cuts),)
 
     def add_batch(self, target: Tensor, output: Tensor, weight: Tensor | None) -> None:
         truth = truths(target, output)
-        output = full_precision(output)
-        output = output.sigmoid() if self.from_logits else output.clamp(0, 1)
-        if self._cuts.device != output.device or self._cuts.dtype != output.dtype:
-            self._cuts = self._cuts.to(output.device, output.dtype)
-        _, columns, cuts = self.state.shape
-        # The bucket b of an output p: cuts[b] < p <= cuts[b + 1].
-        slot = torch.bucketize(output, self._cuts).sub_(1).clamp_(min=0)
-        if columns > 1:
-            slot += torch.arange(columns, device=output.device) * cuts
-        slot += truth.logical_not() * (columns * cuts)
-        amount = counted(torch.ones_like(truth), weight)
-        self.state.view(-1).scatter_add_(0, slot.flatten(), amount.to(self.state.dtype).flatten())
+        for column, cut in enumerate(self._cuts):
+            self.state[column].add_(counted(self.outcome(output > cut, truth), weight).sum())
+
+    @abstractmethod
+    def outcome(self, positive: Tensor, truth: Tensor) -> Tensor:
+        """Where the outcome is."""
 
     def values(self, state: Tensor) -> Tensor:
-        above = state.flip(-1).cumsum(-1).flip(-1)  # weight above each threshold
-        true, false = above[0], above[1]
-        positives, negatives = true[:, :1], false[:, :1]
-        if self.curve == "PR" and self.summation_method == "interpolation":
-            return _interpolated_precision(true, true + false, positives)
-        recall = quotient(true, positives.expand_as(true))
-        if self.curve == "ROC":
-            x, y = quotient(false, negatives.expand_as(false)), recall
-        else:
-            x, y = recall, quotient(true, true + false)
-        if self.summation_method == "interpolation":
-            height = (y[:, :-1] + y[:, 1:]) / 2
-        else:
-            height = (torch.minimum if self.summation_method == "minoring" else torch.maximum)(y[:, :-1], y[:, 1:])
-        return ((x[:, :-1] - x[:, 1:]) * height).sum(-1)
+        return state
 
 
-def _interpolated_precision(true: Tensor, called: Tensor, positives: Tensor) -> Tensor:
-    """Area under precision over recall where both counts run straight between thresholds (Davis & Goadrich 2006).
+class TruePositives(CountMetric):
+    """How many are called positive (`output > threshold`, 0.5 unless given), and are. Weights count as so many.
 
-    Between neighbours precision is (intercept + slope * called) / called; its integral is a line plus a logarithm.
+    Several thresholds: `each()` has the number at every one, `result()` their mean.
+
+    Example:
+        >>> metric = TruePositives()
+        >>> metric.update(torch.tensor([0, 1, 1, 1]), torch.tensor([0.9, 0.8, 0.7, 0.1]))
+        >>> metric.result()
+        2.0
     """
-    rise, run = true[:, :-1] - true[:, 1:], called[:, :-1] - called[:, 1:]
-    slope = quotient(rise, run)
-    intercept = true[:, 1:] - slope * called[:, 1:]
-    both = (called[:, :-1] > 0) & (called[:, 1:] > 0)
-    ratio = torch.where(both, called[:, :-1] / called[:, 1:].clamp_min(1e-300), 1.0)
-    return quotient(slope * (rise + intercept * ratio.log()), positives.expand_as(rise)).sum(-1)
+
+    def outcome(self, positive: Tensor, truth: Tensor) -> Tensor:
+        return positive & truth
+
+
+class TrueNegatives(CountMetric):
+    """How many are called negative, and are; arguments as `TruePositives`."""
+
+    def outcome(self, positive: Tensor, truth: Tensor) -> Tensor:
+        return ~positive & ~truth
+
+
+class FalsePositives(CountMetric):
+    """How many are called positive, and are not; arguments as `TruePositives`."""
+
+    def outcome(self, positive: Tensor, truth: Tensor) -> Tensor:
+        return positive & ~truth
+
+
+class FalseNegatives(CountMetric):
+    """How many are called negative, and are not; arguments as `TruePositives`."""
+
+    def outcome(self, positive: Tensor, truth: Tensor) -> Tensor:
+        return ~positive & truth

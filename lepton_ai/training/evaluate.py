@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from lepton_ai.data import Loader, Missing, check_batch, check_finite, is_resident
 from lepton_ai.distributed import World
+from lepton_ai.training.masked import answer, makes_masks
 from lepton_ai.training.objective import Objective
 from lepton_ai.training.run import device_batch
 
@@ -32,7 +33,8 @@ def evaluate(
     not in memory are checked as they come; `missing` says where NaN may stand in the inputs.
     """
     resident = is_resident(loader.source)
-    sums = torch.zeros(1 + len(objective.heads), dtype=torch.float64, device=device)
+    sums = torch.zeros(1 + len(objective.trained), dtype=torch.float64, device=device)
+    masked, kept = makes_masks(module), torch.zeros_like(sums[1:])  # rows that count, in each output
     rows = 0
     with _inference(module), objective.fresh(device):
         for cpu_batch in loader.epoch(0):
@@ -42,15 +44,21 @@ def evaluate(
             rows += batch.global_rows
             if batch.positions.numel() == 0:
                 continue
-            outputs = module(batch.x)
+            outputs, masks = answer(module, batch.x, masked)
             if not resident:
                 objective.check(cpu_batch.y, outputs)
-            losses = objective.losses(outputs, batch)
+            # Of masked outputs the plain sums: batches hold unequal numbers of steps that count.
+            losses = objective.losses(outputs, batch, masks=masks, sizes=torch.ones_like(kept) if masked else None)
             sums[0] += objective.total(losses) * batch.global_rows
             for index, loss in enumerate(losses):
-                sums[1 + index] += loss * batch.global_rows
-            objective.update(outputs, batch.y)
+                sums[1 + index] += loss * (1 if masked else batch.global_rows)
+            if masked:
+                kept += objective.sizes(outputs, masks)
+            objective.update(outputs, batch.y, masks)
         world.sum(sums)
+        if masked:
+            means = sums[1:] / world.sum(kept).clamp(min=1)
+            sums = torch.stack((objective.total(list(means)), *means)) * rows
         for metric in objective.states:
             world.sum(metric.state)
         results = objective.results()

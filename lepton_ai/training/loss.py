@@ -2,6 +2,7 @@
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -18,6 +19,9 @@ class Loss(Component):
     A loss never reduces over the batch. The loop sums the (weighted) values and divides by one number for the whole
     global batch; only so do micro-batches (accumulation) and shards (distribution) add up to the same gradient.
     """
+
+    pairs_rows: ClassVar[bool] = False
+    """Whether a row's value depends on the rows beside it, and so on how many workers share a batch."""
 
     def __init__(self, *, name: str | None = None) -> None:
         self._name = name

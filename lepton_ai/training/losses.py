@@ -9,32 +9,80 @@ from lepton_ai.core import ConfigError, Registry, ShapeError, snake_case
 from lepton_ai.training.classification_losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    KLDivergence,
     SparseCategoricalCrossentropy,
 )
 from lepton_ai.training.component import resolve
+from lepton_ai.training.embedding_losses import (
+    Circle,
+    Contrastive,
+    SupervisedContrastive,
+    Triplet,
+    TripletMargin,
+)
+from lepton_ai.training.focal_losses import (
+    BinaryFocalCrossentropy,
+    CategoricalFocalCrossentropy,
+    CategoricalGeneralizedCrossEntropy,
+)
 from lepton_ai.training.loss import Loss, full_precision, per_sample
+from lepton_ai.training.margin_losses import (
+    CategoricalHinge,
+    Hinge,
+    SquaredHinge,
+)
+from lepton_ai.training.overlap_losses import (
+    Dice,
+    Jaccard,
+    Tversky,
+)
 from lepton_ai.training.regression_losses import (
+    CosineSimilarity,
     Huber,
     LogCosh,
     MeanAbsoluteError,
     MeanAbsolutePercentageError,
     MeanSquaredError,
     MeanSquaredLogarithmicError,
+    Pinball,
+    Poisson,
+)
+from lepton_ai.training.sequence_losses import (
+    CTC,
 )
 
 __all__ = [
+    "CTC",
     "LOSSES",
     "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "CategoricalGeneralizedCrossEntropy",
+    "CategoricalHinge",
+    "Circle",
+    "Contrastive",
+    "CosineSimilarity",
+    "Dice",
     "FunctionLoss",
+    "Hinge",
     "Huber",
+    "Jaccard",
+    "KLDivergence",
     "LogCosh",
     "Loss",
     "MeanAbsoluteError",
     "MeanAbsolutePercentageError",
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
+    "Pinball",
+    "Poisson",
     "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+    "SupervisedContrastive",
+    "Triplet",
+    "TripletMargin",
+    "Tversky",
     "get_loss",
 ]
 
@@ -43,14 +91,33 @@ LOSSES = Registry[type[Loss]]("loss")
 
 _CLASSES: dict[type[Loss], tuple[str, ...]] = {
     BinaryCrossentropy: ("bce", "BCE"),
+    BinaryFocalCrossentropy: (),
+    CTC: (),
     CategoricalCrossentropy: (),
-    SparseCategoricalCrossentropy: (),
+    CategoricalFocalCrossentropy: (),
+    CategoricalGeneralizedCrossEntropy: (),
+    CategoricalHinge: (),
+    Circle: (),
+    Contrastive: (),
+    CosineSimilarity: (),
+    Dice: (),
+    Hinge: (),
     Huber: (),
+    Jaccard: ("iou",),
+    KLDivergence: ("kld", "KLD"),
     LogCosh: ("logcosh",),
     MeanAbsoluteError: ("mae", "MAE"),
     MeanAbsolutePercentageError: ("mape", "MAPE"),
     MeanSquaredError: ("mse", "MSE"),
     MeanSquaredLogarithmicError: ("msle", "MSLE"),
+    Pinball: ("quantile",),
+    Poisson: (),
+    SparseCategoricalCrossentropy: (),
+    SquaredHinge: (),
+    SupervisedContrastive: (),
+    Triplet: (),
+    TripletMargin: (),
+    Tversky: (),
 }
 for _class, _aliases in _CLASSES.items():
     LOSSES.add(snake_case(_class.__name__), _class, _class.__name__, *_aliases)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from lepton_ai.core import UsageError
 from lepton_ai.training.component import Component
-from lepton_ai.training.loss import Loss
+from lepton_ai.training.loss import Loss, Shape
 from lepton_ai.training.losses import get_loss
 
 
@@ -59,6 +59,20 @@ class Metric(Component):
         if self._state is None:
             self.prepare(tuple(output.shape), output.device)
         self.add_batch(target, output, weight)
+
+    def check(self, target: Tensor, output_shape: Shape) -> None:
+        """Refuse targets that this metric cannot mean; called when the loss's targets are, before it sees a batch.
+
+        Raises: ShapeError, DataError, ConfigError, with what to write instead.
+        """
+        return
+
+    def check_outputs(self, output: Tensor) -> None:
+        """Refuse outputs of the model that this metric cannot mean; called with its first ones.
+
+        Raises: ConfigError, with what to write instead.
+        """
+        return
 
     def result(self) -> float:
         """The measure over all that was added: the mean of `values`, 0.0 where nothing was."""
@@ -136,15 +150,56 @@ class Mean(MeanMetric):
         return output
 
 
-class LossMetric(MeanMetric):
+class Sum(Metric):
+    """The sum of the outputs, whatever the targets; weighted, and summed over all axes.
+
+    Example:
+        >>> total = Sum()
+        >>> total.update(torch.zeros(2), torch.tensor([[1.0, 2.0], [3.0, 4.0]]))
+        >>> total.result()
+        10.0
+    """
+
+    def state_shape(self, output_shape: tuple[int | None, ...]) -> tuple[int, ...]:
+        return (1,)
+
+    def add_batch(self, target: Tensor, output: Tensor, weight: Tensor | None) -> None:
+        each = output.to(self.state.dtype)
+        if weight is not None:
+            each = each.flatten(1).sum(1) * weight.to(each.dtype) if each.ndim > 1 else each * weight.to(each.dtype)
+        self.state.add_(each.sum())
+
+    def values(self, state: Tensor) -> Tensor:
+        return state
+
+
+class MeanLoss(MeanMetric):
+    """The mean over samples of `loss`, which a child makes; elements that it ignores do not count."""
+
+    loss: Loss
+
+    def add_batch(self, target: Tensor, output: Tensor, weight: Tensor | None) -> None:
+        counts = self.loss.weight(target)
+        if counts is not None:
+            weight = counts if weight is None else weight * counts
+        super().add_batch(target, output, weight)
+
+    def measure(self, target: Tensor, output: Tensor) -> Tensor:
+        return self.loss(target, output)
+
+    def check(self, target: Tensor, output_shape: Shape) -> None:
+        self.loss.check(target, output_shape)
+
+    def check_outputs(self, output: Tensor) -> None:
+        self.loss.check_outputs(output)
+
+
+class LossMetric(MeanLoss):
     """The mean over samples of a loss, given as `get_loss` takes it."""
 
     def __init__(self, loss: str | Loss | Mapping[str, object], *, name: str | None = None) -> None:
         self.loss = get_loss(loss)
         super().__init__(name=name or self.loss.name)
-
-    def measure(self, target: Tensor, output: Tensor) -> Tensor:
-        return self.loss(target, output)
 
 
 class FunctionMetric(MeanMetric):

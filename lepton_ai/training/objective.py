@@ -1,6 +1,7 @@
 """The objective: what every output is trained for and measured by."""
 
 import contextlib
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -12,8 +13,11 @@ from lepton_ai.core import ConfigError, DataError, ShapeError
 from lepton_ai.data import Batch
 from lepton_ai.training.class_weight import check_classes, weights_of
 from lepton_ai.training.losses import Loss, get_loss
+from lepton_ai.training.masked import spread, stands_for
 from lepton_ai.training.metric import Metric
 from lepton_ai.training.metrics import check_metric_name, get_metric
+
+log = logging.getLogger("lepton_ai.training")
 
 LossLike = str | Loss | Callable[..., Tensor]
 MetricLike = str | Metric | Callable[..., Tensor]
@@ -28,6 +32,7 @@ class Head:
     loss: Loss | None
     share: float
     metrics: list[Metric]
+    masked: bool = False  # each step that the output's mask lets count is a row of its own
 
 
 class Objective:
@@ -49,13 +54,17 @@ class Objective:
                 get_loss(each)  # an unknown name is better found at compile than at fit
         for name in _names(metrics):
             check_metric_name(name)
+        for share in _parts(loss_weights):
+            if share is not None and (isinstance(share, bool) or not isinstance(share, int | float)):
+                fix = "Metrics go in by name: compile(optimizer, loss, metrics=[...])."
+                raise ConfigError(at="compile(loss_weights=...)", got=share, expected="a number for each loss", fix=fix)
 
     def copy(self) -> "Objective":
         """The same losses and metrics, not bound; metrics that were given as objects are shared."""
         return Objective(self.loss, self.metrics, self.loss_weights)
 
-    def bind(self, outputs: Any, names: list[str] | None = None, y: Any = None) -> None:
-        """Resolve losses and metrics for outputs and targets shaped like these (a sample batch)."""
+    def bind(self, outputs: Any, names: list[str] | None = None, y: Any = None, masks: Any = None) -> None:
+        """Resolve losses and metrics for outputs, targets and masks shaped like these (a sample batch)."""
         if isinstance(outputs, dict):
             tensors, names = list(outputs.values()), list(outputs)
         else:
@@ -71,30 +80,46 @@ class Objective:
             for name, tensor, loss, share in zip(names, tensors, losses, shares, strict=True)
         ]
         targets = [None] * len(names) if y is None else self._tensors(y, "y")
-        for head, wanted, target in zip(self.heads, metrics, targets, strict=True):
-            listed = [] if wanted is None else wanted if isinstance(wanted, list | tuple) else [wanted]
+        found = zip(tensors, targets, self._masks(masks), strict=True)
+        for head, wanted, (output, target, mask) in zip(self.heads, metrics, found, strict=True):
             shape = None if target is None else tuple(target.shape)
+            if mask is not None and target is not None and stands_for(mask, output, target):
+                head.masked, head.shape, shape = True, tuple(output[mask].shape), tuple(target[mask].shape)
+            listed = [] if wanted is None else wanted if isinstance(wanted, list | tuple) else [wanted]
             for each in listed:
                 metric = get_metric(each, loss=head.loss, output_shape=head.shape, target_shape=shape)
                 head.metrics.append(_named(metric, each))
 
     def check(self, y: Any, outputs: Any) -> None:
-        """Refuse targets that do not fit their output and loss.
+        """Refuse targets that do not fit their output, loss and metrics.
 
         Raises: ShapeError, DataError naming the output, both shapes and the way out.
         """
         for head, target, output in self._each(y, outputs):
-            if head.loss is not None:
-                head.loss.check(target, tuple(output.shape))
+            for each in (head.loss, *head.metrics):
+                if each is not None:
+                    each.check(target, tuple(output.shape))
 
     def check_outputs(self, outputs: Any) -> None:
-        """Refuse outputs that a loss cannot mean, such as raw scores where it takes probabilities.
+        """Refuse outputs that a loss or metric cannot mean, such as raw scores where it takes probabilities.
 
         Raises: ConfigError.
         """
         for head, output in zip(self.heads, self._tensors(outputs, "outputs"), strict=True):
-            if head.loss is not None:
-                head.loss.check_outputs(output)
+            for each in (head.loss, *head.metrics):
+                if each is not None:
+                    each.check_outputs(output)
+
+    def warn_of_pairs(self, workers: int) -> None:
+        """Log a warning if a loss compares rows that several workers do not see together."""
+        for head in self.trained:
+            if workers > 1 and head.loss is not None and head.loss.pairs_rows:
+                log.warning(
+                    "%s compares the rows of a batch with each other; each of %d workers sees its own share only, so "
+                    "the result depends on their number",
+                    head.loss.name,
+                    workers,
+                )
 
     def check_classes(self, y: Any) -> None:
         """Refuse targets that are not one class per row, as `class_weight` needs them.
@@ -105,23 +130,44 @@ class Objective:
             if head.loss is not None:
                 check_classes(head.loss, target)
 
-    def losses(self, outputs: Any, batch: Batch, class_weight: Tensor | None = None) -> list[Tensor]:
+    def losses(
+        self,
+        outputs: Any,
+        batch: Batch,
+        class_weight: Tensor | None = None,
+        masks: Any = None,
+        sizes: Tensor | None = None,
+    ) -> list[Tensor]:
         """Each head's loss summed over these rows and divided by the rows of the *global* batch.
 
         So the values of all workers, or of all micro-batches, add up to the mean over the whole batch. Sample
-        and class weights scale rows; as in Keras the divisor stays the number of rows.
+        and class weights scale rows; as in Keras the divisor stays the number of rows. Where an output has a mask,
+        its steps that count are the rows; `sizes` are the rows of each trained output to divide by instead.
         """
-        result = []
-        for head, target, output in self._each(batch.y, outputs):
+        result: list[Tensor] = []
+        if masks is not None and sizes is None:
+            sizes = self.sizes(outputs, masks)
+        for head, target, output, mask in self._each_kept(batch.y, outputs, masks):
             if head.loss is None:
                 continue
             values = head.loss(target, output)
             if batch.weight is not None:
-                values = values * batch.weight
+                values = values * (batch.weight if mask is None else spread(batch.weight, mask))
             if class_weight is not None:
                 values = values * weights_of(class_weight, target)
-            result.append(values.sum() / batch.global_rows)
+            rows = batch.global_rows if sizes is None else sizes[len(result)].clamp(min=1).to(values.dtype)
+            result.append(values.sum() / rows)
         return result
+
+    def sizes(self, outputs: Any, masks: Any) -> Tensor:
+        """How many rows each trained output has here, float64; where it has a mask, how many steps that count."""
+        tensors = zip(self.heads, self._tensors(outputs, "outputs"), self._masks(masks), strict=True)
+        counts = [
+            mask.sum() if mask is not None and head.masked else output.new_tensor(len(output))
+            for head, output, mask in tensors
+            if head.loss is not None
+        ]
+        return torch.stack([count.to(torch.float64) for count in counts])
 
     def total(self, losses: list[Tensor]) -> Tensor:
         """The weighted sum that is minimised."""
@@ -132,11 +178,12 @@ class Objective:
         return total
 
     @torch.no_grad()
-    def update(self, outputs: Any, y: Any) -> None:
+    def update(self, outputs: Any, y: Any, masks: Any = None) -> None:
         """Let the metrics see a batch."""
-        for head, target, output in self._each(y, outputs):
-            for metric in head.metrics:
-                metric.update(target, output)
+        for head, target, output, mask in self._each_kept(y, outputs, masks):
+            if mask is None or len(output):
+                for metric in head.metrics:
+                    metric.update(target, output)
 
     def reset(self) -> None:
         """Forget what the metrics saw."""
@@ -196,6 +243,22 @@ class Objective:
 
     def _each(self, y: Any, outputs: Any) -> Iterator[tuple[Head, Tensor, Tensor]]:
         return zip(self.heads, self._tensors(y, "y"), self._tensors(outputs, "outputs"), strict=True)
+
+    def _each_kept(self, y: Any, outputs: Any, masks: Any) -> Iterator[tuple[Head, Tensor, Tensor, Tensor | None]]:
+        """Each head with its target and output, only the steps that count where it has a mask; and that mask."""
+        for (head, target, output), mask in zip(self._each(y, outputs), self._masks(masks), strict=True):
+            if mask is None or not head.masked:
+                yield head, target, output, None
+            else:
+                yield head, target[mask], output[mask], mask
+
+    def _masks(self, masks: Any) -> list[Tensor | None]:
+        """The mask of each output, in any structure that outputs have."""
+        if masks is None:
+            return [None] * len(self.heads)
+        if isinstance(masks, dict):
+            return [masks[head.name] for head in self.heads]
+        return list(masks) if isinstance(masks, tuple | list) else [masks]
 
     def _tensors(self, structure: Any, what: str) -> list[Tensor]:
         if structure is None:

@@ -2,13 +2,14 @@
 
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from torch import nn
 
 from lepton_ai.core import UsageError
 from lepton_ai.training.component import Component, number
+from lepton_ai.training.policies import DEFAULTS, Average, StepPolicies, checked_policies, clipper
 from lepton_ai.training.schedules import Constant, Schedule, get_schedule
 
 Rate = float | Schedule | Mapping[str, object]
@@ -21,10 +22,21 @@ class Optimizer(Component):
     """Settings of an optimiser. It holds no weights: `build` makes the torch optimiser that does.
 
     The loop sets the learning rate of every step itself, from `schedule(total_steps)`. `weight_decay` is decoupled
-    as in Keras: weights shrink by `rate * weight_decay` before the step, and gradients never see it.
+    as in Keras: weights shrink by `rate * weight_decay` before the step, and gradients never see it. `policies` are
+    the same for all: see `StepPolicies`.
     """
 
-    def __init__(self, learning_rate: Rate, weight_decay: float | None) -> None:
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    use_ema: bool
+    ema_momentum: float
+    ema_overwrite_frequency: int | None
+    gradient_accumulation_steps: int | None
+
+    def __init__(self, learning_rate: Rate, weight_decay: float | None, **policies: Unpack[StepPolicies]) -> None:
+        for name, value in checked_policies(policies, type(self).__name__).items():
+            setattr(self, name, value)
         self.learning_rate: float | Schedule
         if isinstance(learning_rate, Schedule | Mapping):
             self.learning_rate = get_schedule(learning_rate)
@@ -54,7 +66,36 @@ class Optimizer(Component):
         able = all(each.is_floating_point() and each.device.type in FUSED_DEVICES for _, each in trained)
         rate = self.learning_rate
         start = 0.0 if isinstance(rate, Schedule) and not isinstance(rate, Constant) else get_schedule(rate)(0)
-        return self.make(trained, start, fused and able)
+        made = self.make(trained, start, fused and able)
+        clip = clipper(self.clipnorm, self.clipvalue, self.global_clipnorm)
+        if clip is not None:
+            weights = [parameter for _, parameter in trained]
+
+            def shorten(*_: Any) -> None:
+                if gradients := [each.grad for each in weights if each.grad is not None]:
+                    clip(gradients)
+
+            made.register_step_pre_hook(shorten)
+        return made
+
+    def average(self, parameters: Iterable[nn.Parameter]) -> Average | None:
+        """The running mean of the weights that train, if it was asked for."""
+        if not self.use_ema:
+            return None
+        trained = [each for each in parameters if each.requires_grad]
+        return Average(trained, self.ema_momentum, self.ema_overwrite_frequency)
+
+    def config(self) -> dict[str, object]:
+        """What rebuilds this; of the policies those that are not as usual."""
+        found = super().config()
+        values = found["config"]
+        assert isinstance(values, dict)
+        kept = {key: value for key, value in values.items() if key not in DEFAULTS or value != DEFAULTS[key]}
+        return found | {"config": kept}
+
+    def __repr__(self) -> str:
+        usual = (key for key in self.arguments() if key not in DEFAULTS or getattr(self, key) != DEFAULTS[key])
+        return f"{type(self).__name__}({', '.join(f'{key}={getattr(self, key)!r}' for key in usual)})"
 
     @abstractmethod
     def make(self, parameters: Named, learning_rate: float, fused: bool) -> torch.optim.Optimizer:

@@ -1,4 +1,4 @@
-"""The optimisers by name: torch's under Keras' names and defaults, and Lepton's own.
+"""The optimisers by name: torch's under Keras' names and defaults, Keras' others, and Lepton's own.
 
 Where torch's formula differs from Keras':
 - Adam, AdamW: torch adds epsilon to the bias-corrected root, Keras to the uncorrected one. Torch's epsilon therefore
@@ -7,25 +7,40 @@ Where torch's formula differs from Keras':
   steps are smaller.
 - Momentum in SGD and RMSprop: torch multiplies the accumulated gradients by the current rate, Keras accumulates
   gradients each times the rate of its step. They differ only while the rate changes.
+The others, in `adaptive_optimizers` and `modern_optimizers`, are by Keras' formulas.
 """
 
 from collections.abc import Mapping
+from typing import Unpack
 
 import torch
 
 from lepton_ai.core import Registry, snake_case
+from lepton_ai.training.adaptive_optimizers import Adadelta, Adagrad, Adamax, Ftrl, Nadam
 from lepton_ai.training.channel_adaptive import ChannelAdaptive
 from lepton_ai.training.component import number, resolve
+from lepton_ai.training.modern_optimizers import Adafactor, Lamb, Lion, Muon, ScheduleFreeAdamW
 from lepton_ai.training.optimizer import Named, Optimizer, Rate, decouple_decay
+from lepton_ai.training.policies import StepPolicies
 
 __all__ = [
     "OPTIMIZERS",
     "SGD",
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
     "Adam",
     "AdamW",
+    "Adamax",
     "ChannelAdaptive",
+    "Ftrl",
+    "Lamb",
+    "Lion",
+    "Muon",
+    "Nadam",
     "Optimizer",
     "RMSprop",
+    "ScheduleFreeAdamW",
     "get_optimizer",
 ]
 
@@ -50,8 +65,9 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         weight_decay: float | None = None,
+        **policies: Unpack[StepPolicies],
     ) -> None:
-        super().__init__(learning_rate, weight_decay)
+        super().__init__(learning_rate, weight_decay, **policies)
         self.momentum = number("SGD.momentum", momentum, "[0, 1]")
         self.nesterov = nesterov
 
@@ -79,8 +95,9 @@ class Adam(Optimizer):
         epsilon: float = 1e-7,
         amsgrad: bool = False,
         weight_decay: float | None = None,
+        **policies: Unpack[StepPolicies],
     ) -> None:
-        super().__init__(learning_rate, weight_decay)
+        super().__init__(learning_rate, weight_decay, **policies)
         at = type(self).__name__
         self.beta_1 = number(f"{at}.beta_1", beta_1, "[0, 1)")
         self.beta_2 = number(f"{at}.beta_2", beta_2, "[0, 1)")
@@ -113,9 +130,10 @@ class AdamW(Adam):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         amsgrad: bool = False,
+        **policies: Unpack[StepPolicies],
     ) -> None:
         decay = number("AdamW.weight_decay", weight_decay, "[0, inf)")
-        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, decay)
+        super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, decay, **policies)
 
 
 class RMSprop(Optimizer):
@@ -135,8 +153,9 @@ class RMSprop(Optimizer):
         epsilon: float = 1e-7,
         centered: bool = False,
         weight_decay: float | None = None,
+        **policies: Unpack[StepPolicies],
     ) -> None:
-        super().__init__(learning_rate, weight_decay)
+        super().__init__(learning_rate, weight_decay, **policies)
         self.rho = number("RMSprop.rho", rho, "[0, 1)")
         self.momentum = number("RMSprop.momentum", momentum, "[0, 1]")
         self.epsilon = number("RMSprop.epsilon", epsilon, "[0, inf)")
@@ -153,7 +172,23 @@ class RMSprop(Optimizer):
 OPTIMIZERS = Registry[type[Optimizer]]("optimizer")
 """Every optimiser by its class name and in small letters; add your own to load models that use it."""
 
-for _class in (SGD, Adam, AdamW, RMSprop, ChannelAdaptive):
+for _class in (
+    SGD,
+    Adadelta,
+    Adafactor,
+    Adagrad,
+    Adam,
+    AdamW,
+    Adamax,
+    ChannelAdaptive,
+    Ftrl,
+    Lamb,
+    Lion,
+    Muon,
+    Nadam,
+    RMSprop,
+    ScheduleFreeAdamW,
+):
     OPTIMIZERS.add(_class.__name__.lower(), _class, snake_case(_class.__name__), _class.__name__)
 
 

@@ -44,7 +44,7 @@ class ProgressBar(Callback):
         )
         self._live = Live(self._bar, console=self._console, refresh_per_second=8, transient=True)
         self._live.start()
-        self._task = self._bar.add_task("", epoch="", speed="", loss="", total=self.run.job.loader.steps_per_epoch)
+        self._task = self._bar.add_task("", epoch="", speed="", loss="", total=self.run.steps_per_epoch)
 
     def on_train_end(self) -> None:
         self._live.stop()

@@ -2,13 +2,15 @@
 
 import math
 from abc import abstractmethod
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from lepton_ai.core import ConfigError, ShapeError
 from lepton_ai.training.component import number
-from lepton_ai.training.loss import Loss, Shape, aligned, full_precision, per_sample
+from lepton_ai.training.loss import Loss, Shape, aligned, full_precision, per_sample, without_one
 
 EPSILON = 1e-7  # Keras' fuzz factor
 
@@ -124,3 +126,115 @@ class LogCosh(RegressionLoss):
     def errors(self, target: Tensor, output: Tensor) -> Tensor:
         error = output - target
         return torch.logaddexp(error, -error) - math.log(2)
+
+
+class Poisson(RegressionLoss):
+    """`mean(output - target * log(output + 1e-7))`: for counts, whose expected number the model gives.
+
+    Example:
+        >>> Poisson()(torch.tensor([0.0]), torch.tensor([1.5]))
+        tensor([1.5000])
+    """
+
+    def errors(self, target: Tensor, output: Tensor) -> Tensor:
+        return F.poisson_nll_loss(output, target, log_input=False, eps=EPSILON, reduction="none")
+
+    def check(self, target: Tensor, output_shape: Shape) -> None:
+        super().check(target, output_shape)
+        self.refuse_rows(
+            target, target < 0, "targets are negative, and counts are not", "Use loss='mean_squared_error' for these."
+        )
+
+    def check_outputs(self, output: Tensor) -> None:
+        if bool((output < 0).any()):
+            raise ConfigError(
+                f"the model's outputs are no expected counts: {output[output < 0][0].item():.4g} among them",
+                at=self.name,
+                fix="End the model with activation='exponential' or 'softplus'.",
+            )
+
+
+class CosineSimilarity(RegressionLoss):
+    """Minus the cosine of the angle between target and output: -1 for one direction, 0 at right angles, 1 opposite.
+
+    Shapes: targets and outputs `(B, ..., D)`; the angle is between vectors along `axis`. A vector of zeros has the
+    cosine 0 with any other.
+
+    Example:
+        >>> CosineSimilarity()(torch.tensor([[0.0, 2.0]]), torch.tensor([[1.0, 1.0]]))
+        tensor([-0.7071])
+    """
+
+    def __init__(self, axis: int = -1, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        self.axis = axis
+
+    def errors(self, target: Tensor, output: Tensor) -> Tensor:
+        return -cosine(self.name, target, output, self.axis)
+
+
+def cosine(at: str, target: Tensor, output: Tensor, axis: int) -> Tensor:
+    """The cosine of the angle between vectors along `axis`, which falls away.
+
+    Raises: ShapeError if there is no such axis behind the batch's.
+    """
+    if not -output.ndim < axis < output.ndim or axis == 0:
+        raise ShapeError(
+            f"outputs of shape {tuple(output.shape)} have no axis {axis} behind the batch",
+            at=at,
+        )
+    return (F.normalize(target, dim=axis, eps=EPSILON) * F.normalize(output, dim=axis, eps=EPSILON)).sum(axis)
+
+
+class Pinball(Loss):
+    """The quantile loss: `quantile * e` where the target lies `e` above the output, else `(1 - quantile) * |e|`.
+
+    The output that minimises it is that quantile of the target: 0.5 is the median, and half the absolute error.
+    `quantile` is a number, for targets and outputs of one shape; or a list of Q, for outputs `(B, ..., Q)` beside
+    targets `(B, ...)` or `(B, ..., 1)`: one output unit for each quantile.
+
+    Raises: ConfigError if a quantile is not between 0 and 1.
+
+    Source: Koenker & Bassett 1978, https://doi.org/10.2307/1913643.
+
+    Example:
+        >>> Pinball([0.1, 0.5])(torch.tensor([3.0]), torch.tensor([[2.0, 4.0]]))
+        tensor([0.3000])
+    """
+
+    def __init__(self, quantile: float | Sequence[float] = 0.5, *, name: str | None = None) -> None:
+        super().__init__(name=name)
+        at = "Pinball.quantile"
+        self.quantile: float | list[float]
+        if isinstance(quantile, int | float):
+            self.quantile = number(at, quantile, "(0, 1)")
+        else:
+            self.quantile = [number(f"{at}[{index}]", each, "(0, 1)") for index, each in enumerate(quantile)]
+            if not self.quantile:
+                raise ConfigError(at=at, got=[], expected="at least one quantile")
+
+    def __call__(self, target: Tensor, output: Tensor) -> Tensor:
+        output = full_precision(output)
+        if isinstance(self.quantile, float):
+            error = aligned(target, output) - output
+            return per_sample(torch.maximum(self.quantile * error, (self.quantile - 1) * error))
+        sizes = tuple(target.shape)
+        if output.shape[-1] != len(self.quantile) or output.shape[:-1] not in (sizes, without_one(sizes)):
+            raise self.mismatch(sizes, output.shape, self._fix(self.quantile))
+        share = output.new_tensor(self.quantile)
+        error = target.to(output.dtype).reshape(*output.shape[:-1], 1) - output
+        return per_sample(torch.maximum(share * error, (share - 1) * error))
+
+    def check(self, target: Tensor, output_shape: Shape) -> None:
+        if isinstance(self.quantile, float):
+            self.check_elementwise(target, output_shape, "Give targets of the outputs' shape.")
+        else:
+            fits = len(output_shape) > 1 and output_shape[-1] == len(self.quantile)
+            rest, sizes = tuple(output_shape[1:-1]), tuple(target.shape[1:])
+            if not fits or rest not in (sizes, without_one(sizes)):
+                raise self.mismatch(target.shape, output_shape, self._fix(self.quantile))
+        self.check_finite(target)
+
+    @staticmethod
+    def _fix(quantiles: list[float]) -> str:
+        return f"End the model with Dense({len(quantiles)}), one unit for each quantile, and give one target per row."

@@ -4,6 +4,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,19 @@ from lepton_ai.data import Batch, Loader, Missing
 from lepton_ai.distributed import World
 from lepton_ai.hal import ExecutionPlan, place
 from lepton_ai.training.callbacks import Callback, overrides
-from lepton_ai.training.checkpoint import flatten_optimizer, load_checkpoint, restore_optimizer, save_checkpoint
+from lepton_ai.training.checkpoint import (
+    Snapshot,
+    flatten_optimizer,
+    load_checkpoint,
+    restore_optimizer,
+    take_snapshot,
+    write_checkpoint,
+)
+from lepton_ai.training.checkpoints import Checkpoints, get_every
 from lepton_ai.training.facts import differences, job_facts
 from lepton_ai.training.history import History
 from lepton_ai.training.interrupt import Interrupt
+from lepton_ai.training.mixing import Augmentation
 from lepton_ai.training.objective import Objective
 from lepton_ai.training.optimizers import Optimizer
 
@@ -27,10 +37,11 @@ from lepton_ai.training.optimizers import Optimizer
 class Job:
     """What to train, on what, for what, for how long.
 
-    `penalty` gives the regularisation of the module, if it has one. `folder` is where the run keeps its
-    checkpoint: with one, the job goes on where the newest checkpoint there ended. `missing` says where NaN may stand in
-    inputs. `result` is where the leader
-    leaves the final state, for a caller in another process.
+    `penalty` gives the regularisation of the module, if it has one; `constrain` projects its weights after each step,
+    if some have limits. `folder` is where the run keeps its checkpoints, taken `checkpoint_every` so many steps or such
+    a time ("5min"; by one worker alone) and after every epoch: the job goes on from the newest. `missing` says where
+    NaN may stand in inputs. `result` is where the leader leaves the final state, for a caller in another process.
+    `augment` changes inputs and targets together in training.
     """
 
     module: nn.Module
@@ -44,10 +55,13 @@ class Job:
     callbacks: list[Callback] = field(default_factory=list)
     class_weight: Tensor | None = None
     penalty: Callable[[], Tensor | None] | None = None
+    constrain: Callable[[], None] | None = None
+    augment: tuple[Augmentation, ...] = ()
     plan: ExecutionPlan = field(default_factory=ExecutionPlan)
     missing: Missing = False
     seed: int = 0
     folder: Path | None = None
+    checkpoint_every: int | str = "5min"
     result: Path | None = None
     world: World = field(default_factory=World)
 
@@ -59,22 +73,36 @@ class Run:
         self.job, self.device, self.interrupt = job, device, interrupt
         self.module = job.module
         place(self.module, job.plan, device)
+        for each in job.augment:
+            if isinstance(each, nn.Module):
+                each.to(device).train()
         trained = [(name, value) for name, value in self.module.named_parameters() if value.requires_grad]
         self.optimizer = job.optimizer.build(trained, fused=job.plan.fused_optimizer)
         steps = job.loader.steps_per_epoch
-        self.schedule = job.optimizer.schedule(None if steps is None else steps * job.epochs)
+        self.accumulated = job.optimizer.gradient_accumulation_steps or 1
+        self.steps_per_epoch = None if steps is None else -(-steps // self.accumulated)
+        self.schedule = job.optimizer.schedule(
+            None if self.steps_per_epoch is None else self.steps_per_epoch * job.epochs
+        )
+        self.average = job.optimizer.average(self.module.parameters())
         self.class_weight = None if job.class_weight is None else job.class_weight.to(device)
+        self.facts = job_facts(job, device)
         job.objective.prepare(device)
+        if job.world.leads:
+            job.objective.warn_of_pairs(job.world.size)
         self.history = History()
         self.epoch, self.step, self.total_steps = job.initial_epoch, 0, 0
         self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.head_sums = torch.zeros(len(job.objective.trained), dtype=torch.float64, device=device)
         self.rows = 0
         self.learning_rate_scale = 1.0
-        self.stopping = False
+        self.stopping = self.ending = self._asked = False
+        self.parts = 1  # that each batch is taken in; more where memory did not suffice
         self.last_good: dict[str, Tensor] = {}
-        self._started = time.perf_counter()
-        self._logs: dict[str, float] = {}
+        self.epoch_started = 0.0
+        self._seconds_before, self._began = 0.0, time.perf_counter()
+        every = get_every(job.checkpoint_every)
+        self.checkpoints = None if job.folder is None else Checkpoints(job.folder, every)
         self.callbacks = job.callbacks if job.world.leads else []
         for callback in self.callbacks:
             callback.model, callback.run = job.module, self
@@ -82,14 +110,20 @@ class Run:
 
     # -- what callbacks may use --------------------------------------------------------------------------
 
-    def stop(self) -> None:
-        """End training after this epoch."""
+    def stop(self, *, now: bool = False) -> None:
+        """End training after this epoch; `now` ends the epoch after the step under way (not with several workers)."""
         self.stopping = True
+        self.ending = now and self.job.world.size == 1
 
     @property
     def learning_rate(self) -> float:
         """The rate of the next step."""
         return self.schedule(self.total_steps) * self.learning_rate_scale
+
+    @property
+    def seconds(self) -> float:
+        """How long this run has trained, in earlier processes too."""
+        return self._seconds_before + time.perf_counter() - self._began
 
     # -- what the loop tells -----------------------------------------------------------------------------
 
@@ -100,14 +134,37 @@ class Run:
             self.loss_sum.zero_()
             self.head_sums.zero_()
             self.rows = 0
-        self._started = time.perf_counter()
+            self.epoch_started = self.seconds
         self.last_good = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
         self._tell(self.callbacks, "on_epoch_begin", self.epoch)
 
-    def end_step(self, loss: Tensor, batch: Batch) -> None:
+    def batches(self) -> Iterator[list[Batch]]:
+        """The batches of each step that is left of this epoch, as many as the optimiser accumulates.
+
+        Their `global_rows` count the rows of all of them, so that their losses add up to the mean over the step.
+        """
+        flow = self.job.loader.epoch(self.epoch, self.step * self.accumulated)
+        if self.accumulated == 1:
+            for batch in flow:
+                yield [batch]
+            return
+        while group := list(islice(flow, self.accumulated)):
+            rows = sum(batch.global_rows for batch in group)
+            yield [batch._replace(global_rows=rows) for batch in group]
+
+    def averaged(self) -> contextlib.AbstractContextManager[None]:
+        """Inside, the weights are their running mean, if the optimiser keeps one."""
+        return contextlib.nullcontext() if self.average is None else self.average.shown()
+
+    def take_average(self) -> None:
+        """Let the weights be their running mean for good, if the optimiser keeps one."""
+        if self.average is not None:
+            self.average.take_over()
+
+    def end_step(self, loss: Tensor, rows: int) -> None:
         """Count a step that was made."""
-        self.loss_sum += loss.detach() * batch.global_rows
-        self.rows += batch.global_rows
+        self.loss_sum += loss.detach() * rows
+        self.rows += rows
         self.step += 1
         self.total_steps += 1
         if self.batch_hooks:
@@ -125,16 +182,20 @@ class Run:
         return logs | objective.results()
 
     def end_epoch(self, logs: dict[str, float]) -> None:
-        """Write history, let callbacks decide, checkpoint."""
-        self.history.append(self.epoch, logs, seconds=time.perf_counter() - self._started)
+        """Write history, let callbacks decide."""
+        self.history.append(self.epoch, logs, seconds=self.seconds - self.epoch_started)
         self.epoch, self.step = self.epoch + 1, 0
         self._tell(self.callbacks, "on_epoch_end", self.epoch - 1, logs)
         facts = [float(self.stopping), self.learning_rate_scale, float(self.interrupt.asked)]
         stopping, self.learning_rate_scale, asked = self.job.world.agree(facts)
-        self.stopping = bool(stopping)
-        if self.job.folder is not None and self.job.world.leads:
-            self.save(self.job.folder / "checkpoint")
-        if asked:
+        # Not into `interrupt`: a signal that comes just now would be lost, or seen by one worker alone.
+        self.stopping, self._asked = bool(stopping), bool(asked)
+
+    def keep_epoch(self) -> None:
+        """Have a checkpoint written after an epoch, and end here if that was asked for."""
+        if self.checkpoints is not None and self.job.world.leads:
+            self.checkpoints.save(self.epoch, self.step, self.snapshot)
+        if self._asked:
             raise KeyboardInterrupt
 
     def _tell(self, callbacks: list[Callback], hook: str, *facts: Any) -> None:
@@ -148,8 +209,22 @@ class Run:
 
     # -- checkpoints -------------------------------------------------------------------------------------
 
+    def checkpoint_if_due(self) -> None:
+        """Have a checkpoint written, in the middle of an epoch, if it is time for one.
+
+        Not by several workers, each of which has counts of its own. And not of weights that are not finite, which the
+        next step will tell.
+        """
+        due = self.checkpoints is not None and self.job.world.size == 1 and self.checkpoints.due(self.total_steps)
+        if due and self.checkpoints is not None and all_finite(self.module):
+            self.checkpoints.save(self.epoch, self.step, self.snapshot)
+
     def save(self, path: Path) -> None:
         """Write everything that the next process needs to go on."""
+        write_checkpoint(path, self.snapshot())
+
+    def snapshot(self) -> Snapshot:
+        """A copy of everything that the next process needs to go on."""
         optimizer, optimizer_values = flatten_optimizer(self.optimizer)
         states = [callback.get_state() for callback in self.callbacks]
         tensors = {
@@ -157,6 +232,7 @@ class Run:
             **{f"optimizer/{name}": value for name, value in optimizer.items()},
             **{f"metric/{i}": metric.state for i, metric in enumerate(self.job.objective.states)},
             **{f"callback/{i}/{k}": v for i, own in enumerate(states) for k, v in own.items() if isinstance(v, Tensor)},
+            **{f"average/{i}": each for i, each in enumerate(self.average.means if self.average else ())},
             "loss_sum": self.loss_sum,
             "head_sums": self.head_sums,
         }
@@ -165,17 +241,30 @@ class Run:
             "callbacks": [{k: v for k, v in own.items() if not isinstance(v, Tensor)} for own in states],
             "history": self.history.to_dict(),
             "seed": self.job.seed,
-            "job": job_facts(self.job),
+            "job": self.facts,
+            "seconds": self.seconds,
             **{name: getattr(self, name) for name in _COUNTERS},
         }
-        save_checkpoint(path, tensors, values)
+        return take_snapshot(tensors, values)
+
+    def resume(self) -> None:
+        """Go on from the newest checkpoint in the job's folder, if there is one.
+
+        Raises: StorageError as `restore`, or if all are damaged.
+        """
+        found = None if self.checkpoints is None else self.checkpoints.load()
+        if found is not None:
+            self._take(*found)
 
     def restore(self, path: Path) -> None:
         """Go on from a checkpoint.
 
-        Raises: StorageError if it is damaged, or of another model, optimiser, objective, or other data or batches.
+        Raises: StorageError if it is damaged, or of another model, optimiser, objective or plan, of other data or
+            batches, or of another version of torch.
         """
-        tensors, values = load_checkpoint(path)
+        self._take(path, *load_checkpoint(path))
+
+    def _take(self, path: Path, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
         groups = _grouped(tensors)
         if values["seed"] != self.job.seed:
             raise StorageError(
@@ -183,11 +272,12 @@ class Run:
                 at=str(path),
                 fix="Use another run folder, or remove this one.",
             )
-        found = differences(values.get("job", {}), job_facts(self.job))
+        found = differences(values.get("job", {}), self.facts)
         if found:
-            raise StorageError(
-                f"belongs to a run with {found}", at=str(path), fix="Use another run folder, or remove this one."
-            )
+            fix = "Use another run folder, or remove this one."
+            if "plan." in found:
+                fix += " To go on with it, compile with the plan that it had: plan=ExecutionPlan(...)."
+            raise StorageError(f"belongs to a run with {found}", at=str(path), fix=fix)
         try:
             self.module.load_state_dict(groups["weights"])
             restore_optimizer(self.optimizer, groups.get("optimizer", {}), values["optimizer"])
@@ -197,6 +287,9 @@ class Run:
                 at=str(path),
                 fix="Use another run folder, or remove this one.",
             ) from error
+        means = groups.get("average", {})
+        if self.average is not None and means:
+            self.average.restore([means[str(index)] for index in range(len(means))])
         for index, metric in enumerate(self.job.objective.states):
             metric.state.copy_(groups["metric"][str(index)])
         self.loss_sum.copy_(groups["loss_sum"][""])
@@ -209,9 +302,15 @@ class Run:
         self.history = History(**values["history"] | {"interrupted": False})
         for name in _COUNTERS:
             setattr(self, name, values[name])
+        self._seconds_before, self._began = values["seconds"], time.perf_counter()
 
 
-_COUNTERS = ("epoch", "step", "total_steps", "rows", "learning_rate_scale", "stopping")
+_COUNTERS = ("epoch", "step", "total_steps", "rows", "learning_rate_scale", "stopping", "epoch_started", "parts")
+
+
+def all_finite(module: nn.Module) -> bool:
+    """Whether all weights and running statistics are."""
+    return all(bool(torch.isfinite(value).all()) for value in module.state_dict().values())
 
 
 def _grouped(tensors: dict[str, Tensor]) -> dict[str, dict[str, Tensor]]:

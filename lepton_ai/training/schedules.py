@@ -5,17 +5,18 @@ open (None), `bind(total_steps)` fills it in; the loop does so as soon as it kno
 """
 
 import math
-from abc import abstractmethod
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 
-from lepton_ai.core import ConfigError, Registry, UsageError, snake_case
-from lepton_ai.training.component import Component, number, resolve, whole
+from lepton_ai.core import ConfigError, Registry, snake_case
+from lepton_ai.training.component import number, resolve, whole
+from lepton_ai.training.schedule import Schedule, rate, steps
 
 __all__ = [
     "SCHEDULES",
     "Constant",
     "CosineDecay",
+    "CosineDecayRestarts",
     "ExponentialDecay",
     "InverseTimeDecay",
     "LateDecay",
@@ -29,44 +30,11 @@ __all__ = [
 ]
 
 
-class Schedule(Component):
-    """A learning rate for each step."""
-
-    @abstractmethod
-    def __call__(self, step: int) -> float:
-        """The rate of step `step`, the first being 0.
-
-        Raises: UsageError if the schedule needs a length that is still open.
-        """
-
-    def bind(self, total_steps: int) -> "Schedule":
-        """This schedule with every open length filled in for a run of `total_steps`."""
-        return self
-
-    def _length(self, name: str) -> int:
-        value: int | None = getattr(self, name)
-        if value is None:
-            raise UsageError(
-                "the length of the run is not known yet",
-                at=f"{type(self).__name__}.{name}",
-                fix=f"Pass {name}, or call bind(total_steps).",
-            )
-        return value
-
-
-def _rate(at: str, value: object) -> float:
-    return number(at, value, "[0, inf)")
-
-
-def _steps(at: str, value: object) -> int | None:
-    return None if value is None else whole(at, value, 1)
-
-
 class Constant(Schedule):
     """Always the same rate."""
 
     def __init__(self, learning_rate: float) -> None:
-        self.learning_rate = _rate("Constant.learning_rate", learning_rate)
+        self.learning_rate = rate("Constant.learning_rate", learning_rate)
 
     def __call__(self, step: int) -> float:
         return self.learning_rate
@@ -84,7 +52,7 @@ class ExponentialDecay(Schedule):
         self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False
     ) -> None:
         at = type(self).__name__
-        self.initial_learning_rate = _rate(f"{at}.initial_learning_rate", initial_learning_rate)
+        self.initial_learning_rate = rate(f"{at}.initial_learning_rate", initial_learning_rate)
         self.decay_steps = whole(f"{at}.decay_steps", decay_steps, 1)
         self.decay_rate = number(f"{at}.decay_rate", decay_rate, "(0, inf)")
         self.staircase = staircase
@@ -111,9 +79,9 @@ class InverseTimeDecay(Schedule):
     def __init__(
         self, initial_learning_rate: float, decay_steps: int, decay_rate: float, staircase: bool = False
     ) -> None:
-        self.initial_learning_rate = _rate("InverseTimeDecay.initial_learning_rate", initial_learning_rate)
+        self.initial_learning_rate = rate("InverseTimeDecay.initial_learning_rate", initial_learning_rate)
         self.decay_steps = whole("InverseTimeDecay.decay_steps", decay_steps, 1)
-        self.decay_rate = _rate("InverseTimeDecay.decay_rate", decay_rate)
+        self.decay_rate = rate("InverseTimeDecay.decay_rate", decay_rate)
         self.staircase = staircase
 
     def __call__(self, step: int) -> float:
@@ -136,7 +104,7 @@ class PiecewiseConstantDecay(Schedule):
         self.boundaries = [
             whole(f"PiecewiseConstantDecay.boundaries[{i}]", each, 0) for i, each in enumerate(boundaries)
         ]
-        self.values = [_rate(f"PiecewiseConstantDecay.values[{i}]", each) for i, each in enumerate(values)]
+        self.values = [rate(f"PiecewiseConstantDecay.values[{i}]", each) for i, each in enumerate(values)]
         if len(self.values) != len(self.boundaries) + 1:
             raise ConfigError(
                 at="PiecewiseConstantDecay.values",
@@ -165,14 +133,14 @@ class PolynomialDecay(Schedule):
         power: float = 1.0,
         cycle: bool = False,
     ) -> None:
-        self.initial_learning_rate = _rate("PolynomialDecay.initial_learning_rate", initial_learning_rate)
-        self.decay_steps = _steps("PolynomialDecay.decay_steps", decay_steps)
-        self.end_learning_rate = _rate("PolynomialDecay.end_learning_rate", end_learning_rate)
+        self.initial_learning_rate = rate("PolynomialDecay.initial_learning_rate", initial_learning_rate)
+        self.decay_steps = steps("PolynomialDecay.decay_steps", decay_steps)
+        self.end_learning_rate = rate("PolynomialDecay.end_learning_rate", end_learning_rate)
         self.power = number("PolynomialDecay.power", power, "(0, inf)")
         self.cycle = cycle
 
     def __call__(self, step: int) -> float:
-        length = self._length("decay_steps")
+        length = self.length("decay_steps")
         if self.cycle:
             length *= max(1, math.ceil(step / length))
         left = 1 - min(step, length) / length
@@ -208,14 +176,14 @@ class CosineDecay(Schedule):
         warmup_target: float | None = None,
         warmup_steps: int = 0,
     ) -> None:
-        self.initial_learning_rate = _rate("CosineDecay.initial_learning_rate", initial_learning_rate)
-        self.decay_steps = _steps("CosineDecay.decay_steps", decay_steps)
+        self.initial_learning_rate = rate("CosineDecay.initial_learning_rate", initial_learning_rate)
+        self.decay_steps = steps("CosineDecay.decay_steps", decay_steps)
         self.alpha = number("CosineDecay.alpha", alpha, "[0, 1]")
-        self.warmup_target = None if warmup_target is None else _rate("CosineDecay.warmup_target", warmup_target)
+        self.warmup_target = None if warmup_target is None else rate("CosineDecay.warmup_target", warmup_target)
         self.warmup_steps = whole("CosineDecay.warmup_steps", warmup_steps, 0)
 
     def __call__(self, step: int) -> float:
-        length, top = self._length("decay_steps"), self.initial_learning_rate
+        length, top = self.length("decay_steps"), self.initial_learning_rate
         if self.warmup_target is not None:
             if step < self.warmup_steps:
                 return top + (self.warmup_target - top) * step / self.warmup_steps
@@ -240,6 +208,43 @@ def _half_cosine(done: float) -> float:
     return 0.5 * (1 + math.cos(math.pi * done))
 
 
+class CosineDecayRestarts(Schedule):
+    """Half a cosine down to `alpha` times the rate, again and again: each `t_mul` as long, from `m_mul` as high.
+
+    Source: Loshchilov & Hutter 2017, https://arxiv.org/abs/1608.03983.
+
+    Example:
+        >>> schedule = CosineDecayRestarts(1.0, first_decay_steps=2, m_mul=0.5)
+        >>> [round(schedule(step), 3) for step in range(7)]
+        [1.0, 0.5, 0.5, 0.427, 0.25, 0.073, 0.25]
+    """
+
+    def __init__(
+        self,
+        initial_learning_rate: float,
+        first_decay_steps: int,
+        t_mul: float = 2.0,
+        m_mul: float = 1.0,
+        alpha: float = 0.0,
+    ) -> None:
+        self.initial_learning_rate = rate("CosineDecayRestarts.initial_learning_rate", initial_learning_rate)
+        self.first_decay_steps = whole("CosineDecayRestarts.first_decay_steps", first_decay_steps, 1)
+        self.t_mul = number("CosineDecayRestarts.t_mul", t_mul, "[1, inf)")
+        self.m_mul = number("CosineDecayRestarts.m_mul", m_mul, "[0, 1]")
+        self.alpha = number("CosineDecayRestarts.alpha", alpha, "[0, 1]")
+
+    def __call__(self, step: int) -> float:
+        begin, length, period = 0.0, float(self.first_decay_steps), 0
+        if self.t_mul == 1:
+            period = step // self.first_decay_steps
+            begin = period * length
+        # By adding lengths up, not by a logarithm: that lands a period early or late where it is whole.
+        while self.t_mul > 1 and step >= begin + length:
+            begin, length, period = begin + length, length * self.t_mul, period + 1
+        height = self.m_mul**period * _half_cosine((step - begin) / length)
+        return self.initial_learning_rate * ((1 - self.alpha) * height + self.alpha)
+
+
 class OneCycle(Schedule):
     """Up along a half cosine to `max_learning_rate` for `pct_start` of the run, then down to almost nothing.
 
@@ -257,14 +262,14 @@ class OneCycle(Schedule):
         div_factor: float = 25.0,
         final_div_factor: float = 1e4,
     ) -> None:
-        self.max_learning_rate = _rate("OneCycle.max_learning_rate", max_learning_rate)
-        self.total_steps = _steps("OneCycle.total_steps", total_steps)
+        self.max_learning_rate = rate("OneCycle.max_learning_rate", max_learning_rate)
+        self.total_steps = steps("OneCycle.total_steps", total_steps)
         self.pct_start = number("OneCycle.pct_start", pct_start, "[0, 1]")
         self.div_factor = number("OneCycle.div_factor", div_factor, "(0, inf)")
         self.final_div_factor = number("OneCycle.final_div_factor", final_div_factor, "(0, inf)")
 
     def __call__(self, step: int) -> float:
-        last = self._length("total_steps") - 1
+        last = self.length("total_steps") - 1
         peak = self.pct_start * (last + 1) - 1
         start = self.max_learning_rate / self.div_factor
         end = start / self.final_div_factor
@@ -298,7 +303,7 @@ class WarmUp(Schedule):
     ) -> None:
         self.schedule = get_schedule(schedule)
         self.warmup_steps = whole("WarmUp.warmup_steps", warmup_steps, 1)
-        self.initial_learning_rate = _rate("WarmUp.initial_learning_rate", initial_learning_rate)
+        self.initial_learning_rate = rate("WarmUp.initial_learning_rate", initial_learning_rate)
 
     def __call__(self, step: int) -> float:
         if step >= self.warmup_steps:
@@ -333,10 +338,10 @@ class LateDecay(Schedule):
         self.schedule = get_schedule(schedule)
         self.decay_fraction = number("LateDecay.decay_fraction", decay_fraction, "[0, 1]")
         self.final_fraction = number("LateDecay.final_fraction", final_fraction, "[0, 1]")
-        self.total_steps = _steps("LateDecay.total_steps", total_steps)
+        self.total_steps = steps("LateDecay.total_steps", total_steps)
 
     def __call__(self, step: int) -> float:
-        last = self._length("total_steps") - 1
+        last = self.length("total_steps") - 1
         begin = (1 - self.decay_fraction) * last
         if step <= begin:
             return self.schedule(step)
@@ -354,6 +359,7 @@ SCHEDULES = Registry[type[Schedule]]("schedule")
 for _class in (
     Constant,
     CosineDecay,
+    CosineDecayRestarts,
     ExponentialDecay,
     InverseTimeDecay,
     LateDecay,

@@ -10,7 +10,7 @@ import torch
 from lepton_ai.core import write_atomic
 from lepton_ai.layers import BatchNormalization, Dense, Dropout
 from lepton_ai.models import Sequential
-from lepton_ai.training import Adam, CosineDecay, EarlyStopping, ReduceLROnPlateau
+from lepton_ai.training import Adam, CosineDecay, EarlyStopping, LambdaCallback, MixUp, ReduceLROnPlateau
 
 
 def main(folder: Path) -> None:
@@ -26,24 +26,30 @@ def main(folder: Path) -> None:
             Dense(2, activation="softmax"),
         ]
     )
-    model.compile(Adam(CosineDecay(0.01)), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    optimizer = Adam(
+        CosineDecay(0.01), global_clipnorm=1.0, use_ema=True, ema_momentum=0.9, gradient_accumulation_steps=2
+    )
+    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy", "auc"])
     history = model.fit(
         x,
         y,
-        batch_size=16,
+        batch_size=8,
         epochs=12,
         validation_split=0.2,
-        verbose=2,
+        verbose=0,
         callbacks=[
             EarlyStopping(patience=20, restore_best_weights=True),
             ReduceLROnPlateau(patience=1, factor=0.7),
+            LambdaCallback(on_train_batch_end=lambda batch, logs: print(batch, flush=True)),
         ],
+        augment=MixUp(),
         run=folder,
+        checkpoint_every=3,
     )
     weights = {name: value.contiguous() for name, value in model.state_dict().items()}
     safetensors.torch.save_file(weights, folder / "weights.safetensors")
     # Last: a program killed before this line has not finished.
-    write_atomic(folder / "losses", "\n".join(map(repr, history["val_loss"])).encode())
+    write_atomic(folder / "history", repr(history.history).encode())
 
 
 if __name__ == "__main__":

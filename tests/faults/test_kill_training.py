@@ -1,12 +1,15 @@
 """Training is killed with SIGKILL at any moment and goes on to the same bits."""
 
 import random
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
+
+from lepton_ai.training.interrupt import TERMINATED
 
 PROGRAM = Path(__file__).with_name("program.py")
 
@@ -19,37 +22,38 @@ def finish(folder: Path) -> tuple[bytes, bytes]:
     process = start(folder)
     assert process.communicate(timeout=120) is not None
     assert process.returncode == 0
-    return (folder / "weights.safetensors").read_bytes(), (folder / "losses").read_bytes()
+    return (folder / "weights.safetensors").read_bytes(), (folder / "history").read_bytes()
 
 
-def kill_during_epoch(folder: Path, epoch: int, wait: float) -> bool:
-    """Start the program, wait for the line of an epoch and a moment more, and kill it; False if it was done before."""
+def kill(folder: Path, steps: int, wait: float = 0.0, number: int = signal.SIGKILL) -> int:
+    """Start the program and send it a signal after so many steps and a moment more; how it ended."""
     process = start(folder)
     assert process.stdout is not None
-    for line in process.stdout:
-        if line.startswith(f"epoch {epoch}/"):
-            time.sleep(wait)
-            break
-    process.kill()
+    for _ in range(steps):
+        process.stdout.readline()
+    time.sleep(wait)
+    process.send_signal(number)
     process.communicate()
-    return not (folder / "losses").exists()
+    return process.returncode
 
 
-def test_a_run_that_is_killed_once_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_run_that_is_killed_three_times_ends_with_the_same_bits(tmp_path: Path) -> None:
     whole = finish(tmp_path / "whole")
-    assert kill_during_epoch(tmp_path / "killed", 3, 0.01)
+    for steps in (40, 71, 90):
+        assert kill(tmp_path / "killed", steps, 0.003) == -signal.SIGKILL
+    assert kill(tmp_path / "killed", 50, number=signal.SIGTERM) == TERMINATED
     assert finish(tmp_path / "killed") == whole
 
 
 @pytest.mark.faults
 @pytest.mark.timeout(1800)
-def test_a_run_that_is_killed_again_and_again_ends_with_the_same_bits(tmp_path: Path) -> None:
+def test_a_run_that_is_killed_at_a_hundred_moments_ends_with_the_same_bits(tmp_path: Path) -> None:
     whole = finish(tmp_path / "whole")
     moments = random.Random(0)
-    for attempt in range(20):
+    kills = 0
+    for attempt in range(25):
         folder = tmp_path / f"killed-{attempt}"
-        epoch = 1
-        while epoch < 12:
-            kill_during_epoch(folder, epoch, moments.uniform(0, 0.05))
-            epoch += moments.randint(1, 5)
+        for _ in range(4):
+            kills += kill(folder, moments.randint(0, 85), moments.uniform(0, 0.02)) == -signal.SIGKILL
         assert finish(folder) == whole, f"attempt {attempt}"
+    assert kills == 100

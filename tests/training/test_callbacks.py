@@ -23,6 +23,8 @@ from lepton_ai.training import (
     ModelCheckpoint,
     Objective,
     ReduceLROnPlateau,
+    StopAt,
+    TimeBudget,
     fit,
     get_optimizer,
 )
@@ -320,3 +322,79 @@ def test_the_file_is_whole_when_the_disk_is_full(tmp_path: Path, monkeypatch: py
 
 def test_rows_with_gaps() -> None:
     assert history_csv([{"epoch": "0", "a": "1"}, {"epoch": "1", "b": "2"}]) == "epoch,a,b\n0,1,\n1,,2\n"
+
+
+# -- targets and budgets ------------------------------------------------------------------------------------
+
+
+def test_a_target_ends_the_run() -> None:
+    values = [0.5, 0.9, 0.95, 0.99]
+    assert scripted(values, StopAt("val_accuracy", 0.95), name="val_accuracy").history.epoch == [0, 1, 2]
+    assert scripted(values[::-1], StopAt("val_loss", 0.9)).history.epoch == [0, 1, 2]
+    assert scripted(values, StopAt("val_gain", 0.9, mode="max"), name="val_gain").history.epoch == [0, 1]
+    with pytest.raises(UnknownNameError, match="StopAt.*unknown metric 'val_acc'"):
+        scripted(values, StopAt("val_acc", 0.9))
+    with pytest.raises(ConfigError, match="StopAt.value: got 'high'"):
+        StopAt("loss", "high")  # type: ignore[arg-type]
+
+
+def test_a_budget_ends_the_epoch_and_the_run(tmp_path: Path) -> None:
+    seen: list[int] = []
+    budget = TimeBudget(1e-9)
+    watch = LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+
+    def program(*callbacks: Callback) -> Any:
+        model = compiled(mlp())
+        options: dict[str, Any] = {"validation_data": (X, Y), "run": tmp_path, "checkpoint_every": 1}
+        model.fit(X, Y, batch_size=10, epochs=3, verbose=0, callbacks=[*callbacks], **options)
+        return model
+
+    model = program(budget, watch)
+    assert seen == [0] and model.history.epoch == [0] and "val_loss" in model.history.history
+    assert same_state(program(budget, watch), model) and seen == [0]  # it is complete
+    with pytest.raises(ConfigError, match=r"TimeBudget.seconds: got 0, expected a number in \(0, inf\)"):
+        TimeBudget(0)
+
+
+def test_a_run_that_was_told_to_stop_ends_its_epoch_after_a_crash(tmp_path: Path) -> None:
+    class Crash(Exception):
+        pass
+
+    def program(crash: bool) -> Any:
+        def told(batch: int, logs: dict[str, float]) -> None:
+            if batch == 1:
+                stop.run.stop()
+            if batch == 3 and crash:
+                raise Crash
+
+        stop = LambdaCallback(on_train_batch_end=told)
+        model = compiled(mlp())
+        model.fit(X, Y, batch_size=10, epochs=3, verbose=0, callbacks=[stop], run=tmp_path, checkpoint_every=1)
+        return model
+
+    with pytest.raises(Crash):
+        program(True)
+    assert program(False).history.epoch == [0]
+
+
+def test_a_log_of_a_run_that_goes_on_is_whole(tmp_path: Path) -> None:
+    class Crash(Exception):
+        pass
+
+    def program(*more: Callback, append: bool = False) -> bytes:
+        log = tmp_path / f"log-{append}.csv"
+        logger = CSVLogger(log, append=append)
+        options: dict[str, Any] = {"run": tmp_path / str(append), "callbacks": [logger, *more]}
+        compiled(mlp()).fit(X, Y, epochs=3, verbose=0, **options)
+        return log.read_bytes()
+
+    def crash(epoch: int, logs: Any = None) -> None:
+        if epoch == 1:
+            raise Crash
+
+    whole = tmp_path / "whole.csv"
+    compiled(mlp()).fit(X, Y, epochs=3, verbose=0, callbacks=[CSVLogger(whole)])
+    for append in (False, True):
+        with pytest.raises(Crash):
+            program(LambdaCallback(on_epoch_end=crash), append=append)
+        assert program(append=append) == whole.read_bytes()

@@ -10,7 +10,8 @@ import pytest
 from torch import Tensor
 
 from lepton_ai.data import Arrays
-from lepton_ai.training.interrupt import Interrupt
+from lepton_ai.training import LambdaCallback
+from lepton_ai.training.interrupt import TERMINATED, Interrupt
 from tests.contracts.fitting import InterruptAt, compiled, mlp, same_state, table
 
 
@@ -21,7 +22,7 @@ def test_interrupt_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     history = model.fit(x, y, batch_size=10, epochs=4, verbose=0, callbacks=[InterruptAt(1, 2)])
     assert history.interrupted
     assert history.epoch == [0] and len(history["loss"]) == 1
-    assert (tmp_path / "runs/interrupted/checkpoint/state.json").is_file()
+    assert len(list((tmp_path / "runs/interrupted/checkpoints").glob("epoch-00002-step-00000003/state.json"))) == 1
     assert model.predict(x).shape == (50, 3)
     assert not model.training
     model.evaluate(x, y)
@@ -35,15 +36,15 @@ def test_interrupt_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 class Signals(Arrays):
     """Sends signals to this process while the batch number `at` is fetched."""
 
-    def __init__(self, x: Any, y: Any, at: int, times: int = 1) -> None:
+    def __init__(self, x: Any, y: Any, at: int, times: int = 1, number: int = signal.SIGINT) -> None:
         super().__init__(x, y)
-        self.count, self.at, self.times = 0, at, times
+        self.count, self.at, self.times, self.number = 0, at, times, number
 
     def fetch(self, indices: Tensor) -> Any:
         self.count += 1
         if self.count == self.at:
             for _ in range(self.times):
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), self.number)
         return super().fetch(indices)
 
 
@@ -64,6 +65,29 @@ def test_a_real_interrupt_waits_for_the_step(tmp_path: Path) -> None:
     again.fit(x, y, batch_size=10, epochs=3, verbose=0, run=tmp_path)
     whole.fit(x, y, batch_size=10, epochs=3, verbose=0)
     assert same_state(again, whole)
+
+
+@pytest.mark.parametrize("folder", ["mine", None])
+def test_sigterm_saves_and_ends_the_program(
+    folder: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    x, y = table()
+    ended: list[str] = []
+    options: dict[str, Any] = {"batch_size": 10, "epochs": 3, "verbose": 0}
+    end = LambdaCallback(on_train_end=lambda: ended.append("yes"))
+    with pytest.raises(SystemExit) as caught:
+        source = Signals(x, y, at=9, number=signal.SIGTERM)
+        compiled(mlp()).fit(source, **options, run=folder, callbacks=[end])
+    assert caught.value.code == TERMINATED == 75 and ended == ["yes"]
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    again, whole = compiled(mlp()), compiled(mlp())
+    seen: list[int] = []
+    watch = LambdaCallback(on_train_batch_end=lambda batch, logs: seen.append(batch))
+    again.fit(x, y, **options, run=folder or "runs/interrupted", callbacks=[watch])
+    whole.fit(x, y, **options)
+    assert same_state(again, whole) and not again.history.interrupted
+    assert 6 <= len(seen) <= 10  # of 15
 
 
 def test_a_second_interrupt_does_not_wait(tmp_path: Path) -> None:

@@ -9,14 +9,18 @@ from lepton_ai.core import ConfigError, DataError, ShapeError, UnknownNameError
 from lepton_ai.training.losses import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
+    CosineSimilarity,
     FunctionLoss,
     Huber,
+    KLDivergence,
     LogCosh,
     Loss,
     MeanAbsoluteError,
     MeanAbsolutePercentageError,
     MeanSquaredError,
     MeanSquaredLogarithmicError,
+    Pinball,
+    Poisson,
     SparseCategoricalCrossentropy,
     get_loss,
 )
@@ -54,6 +58,32 @@ class TestHuber(Regression):
 
 class TestLogCosh(Regression):
     name, loss = "log_cosh", LogCosh()
+
+
+class TestPoisson(Regression):
+    name, loss = "poisson", Poisson()
+
+
+class TestCosineSimilarity(Regression):
+    name, loss = "cosine_similarity", CosineSimilarity()
+
+
+class TestPinball(Regression):
+    name, loss = "pinball", Pinball(0.3)
+
+
+class TestSeveralQuantiles(LossContract):
+    name, loss = "quantile", Pinball([0.1, 0.5, 0.9])
+
+    def pair(self) -> tuple[Tensor, Tensor]:
+        return uniform(6, 1), uniform(6, 3).flip(0)
+
+
+class TestKLDivergence(LossContract):
+    name, loss = "kld", KLDivergence()
+
+    def pair(self) -> tuple[Tensor, Tensor]:
+        return uniform(6, 4).softmax(-1), uniform(6, 4).flip(0).softmax(-1)
 
 
 class TestBinaryCrossentropy(LossContract):
@@ -161,6 +191,37 @@ def test_ignored_elements_count_nothing() -> None:
 
 
 REFUSED: list[tuple[str, Tensor, tuple[int | None, ...], type[Exception], str]] = [
+    (
+        "poisson",
+        torch.tensor([1.0, -2.0]),
+        (2, 1),
+        DataError,
+        "negative, and counts are not: -2.0 at row 1",
+    ),
+    ("kld", torch.zeros(8), (None, 10), ShapeError, "look like class labels: use loss='sparse_categorical"),
+    ("kld", torch.ones(2, 3), (None, 3), DataError, "do not sum to 1 over the classes: 3.0 at row 0"),
+    ("hinge", torch.tensor([1.0, 3.0]), (2, 1), DataError, "neither -1 and 1, nor 0 and 1: 3.0 at row 1.*categorical"),
+    ("hinge", torch.zeros(8, 2), (None, 1), ShapeError, "one target, -1 or 1, for each"),
+    ("categorical_hinge", torch.ones(2, 3), (None, 3), DataError, "not one-hot rows.*at row 0. Use to_categorical"),
+    ("categorical_hinge", torch.zeros(8), (None, 3), ShapeError, "Give one-hot rows, to_categorical"),
+    ("dice", torch.full((2, 4, 4, 1), 255.0), (2, 4, 4, 1), DataError, r"outside \[0, 1\]: 255.0 at row 0. Divide"),
+    ("jaccard", torch.zeros(2, 4, 4), (2, 4, 4, 3), ShapeError, "Give a mask of the outputs' shape: one-hot"),
+    (
+        "ctc",
+        torch.tensor([[1, 2, 3], [2, 2, 2]]),
+        (None, 4, 4),
+        DataError,
+        "ctc: no path of 4 steps spells the target of row 1, which needs 5. Let the model give more steps",
+    ),
+    ("ctc", torch.tensor([[1, 4]]), (None, 9, 4), DataError, r"outside \[1, 4\), with 0 for padding: 4 at row 0"),
+    ("ctc", torch.tensor([[1, 0, 2]]), (None, 9, 4), DataError, "a symbol stands behind a 0.*: 2 at row 0"),
+    ("ctc", torch.tensor([[1.5]]), (None, 9, 4), DataError, "labels are not whole numbers: 1.5 at row 0"),
+    ("ctc", torch.zeros(8, 2), (None, 4), ShapeError, r"Give labels \(batch, length\), padded with 0"),
+    ("contrastive", torch.tensor([2.0]), (None, 1), DataError, r"outside \[0, 1\]: 2.0.*belong together as 1"),
+    ("triplet_margin", torch.zeros(8), (None, 2, 4), ShapeError, r"three embeddings, \(batch, 3, size\)"),
+    ("triplet", torch.zeros(8), (None, 2, 4), ShapeError, r"one class label per row.*\(batch, size\)"),
+    ("circle", torch.tensor([0.5]), (None, 4), DataError, "labels are not whole numbers: 0.5 at row 0"),
+    ("categorical_generalized_cross_entropy", torch.tensor([3]), (None, 3), DataError, r"lie outside \[0, 3\)"),
     (
         "mse",
         torch.zeros(8, 1),
@@ -283,3 +344,35 @@ def test_losses_of_ones_own_keep_the_rules() -> None:
 def test_numpy_numbers_are_numbers() -> None:
     assert Huber(np.float64(0.5)).config() == {"class": "Huber", "config": {"delta": 0.5, "name": "huber"}}
     assert repr(Huber(2)) == "Huber(delta=2.0)"
+
+
+def test_outputs_that_a_loss_cannot_mean_are_refused() -> None:
+    scores = torch.tensor([[3.0, -1.0]])
+    for loss, text in (
+        (Poisson(), "no expected counts: -1 among them. End the model with activation='exponential' or 'softplus'"),
+        (KLDivergence(), "no probabilities: 3 among them. End the model with activation='softmax'."),
+        (get_loss("dice"), "no probabilities: 3 among them. End the model with activation='sigmoid'."),
+        (get_loss("binary_focal_crossentropy"), r"or use BinaryFocalCrossentropy\(from_logits=True\)"),
+        (get_loss("circle"), r"embeddings must have length 1, one has 3.162. End the model with UnitNormalization\(\)"),
+    ):
+        with pytest.raises(ConfigError, match=text):
+            loss.check_outputs(scores)
+
+
+def test_settings_of_the_further_losses_that_cannot_be() -> None:
+    with pytest.raises(ConfigError, match=r"Dice.axis: got \[0, 1\], expected axes behind the batch's"):
+        get_loss({"class": "Dice", "config": {"axis": [0, 1]}})
+    with pytest.raises(ShapeError, match=r"dice: outputs of shape \(2, 3\) have no axes \(1, 2\) behind the batch"):
+        get_loss({"class": "Dice", "config": {"axis": [1, 2]}})(torch.zeros(2, 3), torch.zeros(2, 3))
+    with pytest.raises(ShapeError, match=r"have no axis 2 behind the batch"):
+        CosineSimilarity(axis=2)(torch.zeros(2, 3), torch.zeros(2, 3))
+    with pytest.raises(ConfigError, match=r"Pinball.quantile\[1\]: got 1.5, expected a number in \(0, 1\)"):
+        Pinball([0.5, 1.5])
+    with pytest.raises(ConfigError, match=r"Pinball.quantile: got \[\], expected at least one quantile"):
+        Pinball([])
+    with pytest.raises(UnknownNameError, match="unknown mining 'hrad'. Did you mean 'hard'"):
+        get_loss({"class": "Triplet", "config": {"mining": "hrad"}})
+    with pytest.raises(ShapeError, match=r"categorical_focal_crossentropy.alpha: got 2, expected one for each of 3"):
+        get_loss({"class": "CategoricalFocalCrossentropy", "config": {"alpha": [1, 2]}}).check(torch.eye(3), (None, 3))
+    with pytest.raises(ShapeError, match=r"End the model with Dense\(2\), one unit for each quantile"):
+        Pinball([0.1, 0.9]).check(torch.zeros(4), (None, 3))

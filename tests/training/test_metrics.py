@@ -17,6 +17,8 @@ from lepton_ai.training.metrics import (
     BinaryAccuracy,
     CategoricalAccuracy,
     F1Score,
+    FalsePositives,
+    FBetaScore,
     LossMetric,
     Mean,
     Metric,
@@ -25,6 +27,7 @@ from lepton_ai.training.metrics import (
     Recall,
     SparseCategoricalAccuracy,
     SparseTopKCategoricalAccuracy,
+    TrueNegatives,
     get_metric,
 )
 from tests.contracts.metric import MetricContract
@@ -120,6 +123,39 @@ class TestWeightedF1Score(Categorical):
 
     def make(self) -> Metric:
         return F1Score("weighted", 0.3)
+
+
+class TestFBetaScore(Categorical):
+    name = "f_beta_score"
+
+    def make(self) -> Metric:
+        return FBetaScore("macro", 2.0)
+
+
+class TestTruePositives(Binary):
+    name = "true_positives"
+
+
+class TestTrueNegatives(Binary):
+    name = "true_negatives"
+
+    def make(self) -> Metric:
+        return TrueNegatives([0.2, 0.5])
+
+
+class TestFalsePositives(Sparse):
+    name = "false_positives"
+
+    def make(self) -> Metric:
+        return FalsePositives(0.3)
+
+
+class TestFalseNegatives(Categorical):
+    name = "false_negatives"
+
+
+class TestSignAccuracy(Binary):
+    name = "sign_accuracy"
 
 
 class TestAUC(Binary):

@@ -152,3 +152,13 @@ def test_unknown_names_are_found_when_compiled() -> None:
     for loss in losses:
         with pytest.raises(UnknownNameError, match="unknown loss 'mes'"):
             Objective(loss)
+
+
+def test_metrics_where_loss_weights_stand_are_said() -> None:
+    text = (
+        "compile(loss_weights=...): got 'accuracy', expected a number for each loss. Metrics go in by name: "
+        "compile(optimizer, loss, metrics=[...])."
+    )
+    with pytest.raises(ConfigError) as caught:
+        Objective("mse", None, ["accuracy"])  # type: ignore[list-item]
+    assert str(caught.value) == text

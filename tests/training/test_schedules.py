@@ -8,6 +8,7 @@ from lepton_ai.core import ConfigError, UnknownNameError
 from lepton_ai.training.schedules import (
     Constant,
     CosineDecay,
+    CosineDecayRestarts,
     ExponentialDecay,
     InverseTimeDecay,
     LateDecay,
@@ -50,6 +51,10 @@ class TestPolynomialDecay(ScheduleContract):
 class TestCosineDecay(ScheduleContract):
     schedule = CosineDecay(0.0, 20, 0.1, warmup_target=0.1, warmup_steps=5)
     opened = CosineDecay(0.0, warmup_target=0.1, warmup_steps=5)
+
+
+class TestCosineDecayRestarts(ScheduleContract):
+    schedule = CosineDecayRestarts(0.1, 7, 1.5, 0.8, 0.05)
 
 
 class TestOneCycle(ScheduleContract):
