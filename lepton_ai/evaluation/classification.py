@@ -132,6 +132,77 @@ def log_loss(scores: npt.ArrayLike, targets: npt.ArrayLike) -> float:
     return float(-np.log(np.clip(chances[np.arange(len(true)), true], least, 1 - least)).mean())
 
 
+def fbeta_scores(confusion: npt.ArrayLike, beta: float) -> Floats:
+    """Of each class `(C,)`, precision and recall in one figure in which recall counts `beta` times as much.
+
+    Raises: ConfigError unless `beta` is above 0.
+
+    Source: van Rijsbergen 1979, Information Retrieval, chapter 7.
+
+    Example:
+        >>> fbeta_scores([[8, 2], [0, 10]], beta=2).round(4).tolist()
+        [0.8333, 0.9615]
+    """
+    if isinstance(beta, bool) or not beta > 0:
+        raise ConfigError(at="fbeta_scores.beta", got=beta, expected="a number above 0")
+    matrix = _matrix(confusion)
+    hits, weight = np.diag(matrix).astype(np.float64), beta * beta
+    return _ratio((1 + weight) * hits, weight * matrix.sum(axis=1) + matrix.sum(axis=0))
+
+
+def balanced_accuracy(confusion: npt.ArrayLike) -> float:
+    """The mean recall of the classes that occur among the targets: each class counts as much as any other.
+
+    Example:
+        >>> round(balanced_accuracy([[8, 2], [0, 10]]), 4)
+        0.9
+    """
+    matrix = _matrix(confusion)
+    support = matrix.sum(axis=1)
+    recall = _ratio(np.diag(matrix).astype(np.float64), support)
+    return float(recall[support > 0].mean()) if support.any() else 0.0
+
+
+def matthews_correlation(confusion: npt.ArrayLike) -> float:
+    """The correlation of truth and answer, from -1 to 1; 0 is chance, and where either is always one class.
+
+    Source: Matthews 1975, https://doi.org/10.1016/0005-2795(75)90109-9; Gorodkin 2004 for several classes,
+    https://doi.org/10.1016/j.compbiolchem.2004.09.006.
+
+    Example:
+        >>> round(matthews_correlation([[8, 2], [0, 10]]), 4)
+        0.8165
+    """
+    matrix = _matrix(confusion).astype(np.float64)
+    total, true, said = matrix.sum(), matrix.sum(axis=1), matrix.sum(axis=0)
+    spread = (total**2 - said @ said) * (total**2 - true @ true)
+    return float((np.trace(matrix) * total - true @ said) / np.sqrt(spread)) if spread > 0 else 0.0
+
+
+def cohen_kappa(confusion: npt.ArrayLike, weighting: Literal["linear", "quadratic"] | None = None) -> float:
+    """Agreement of truth and answer beyond chance: 1 is full, 0 is chance's, also where there is only one class.
+
+    `weighting` counts an error by how far the numbers of the classes are apart, or by its square; None counts all
+    alike.
+
+    Source: Cohen 1960, https://doi.org/10.1177/001316446002000104; 1968 for weights, https://doi.org/10.1037/h0026256.
+
+    Raises: UnknownNameError for another weighting.
+
+    Example:
+        >>> cohen_kappa([[8, 2], [0, 10]])
+        0.8
+    """
+    if weighting not in (None, "linear", "quadratic"):
+        raise unknown_name("weighting", weighting, ["linear", "quadratic"], at="cohen_kappa")
+    matrix = _matrix(confusion).astype(np.float64)
+    place = np.arange(len(matrix))
+    apart = np.abs(place[:, None] - place)
+    cost = apart**2 if weighting == "quadratic" else apart if weighting == "linear" else (apart > 0).astype(np.int64)
+    expected = float((cost * np.outer(matrix.sum(axis=1), matrix.sum(axis=0))).sum())
+    return float(1 - (cost * matrix).sum() * matrix.sum() / expected) if expected > 0 else 0.0
+
+
 def _matrix(confusion: npt.ArrayLike) -> Ints:
     matrix = np.asarray(confusion, dtype=np.int64)
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not matrix.size:

@@ -10,10 +10,14 @@ from lepton_ai.core import ConfigError, DataError, ShapeError, UnknownNameError
 from lepton_ai.evaluation import (
     accuracy,
     average_scores,
+    balanced_accuracy,
     brier_score,
     class_scores,
+    cohen_kappa,
     confusion_matrix,
+    fbeta_scores,
     log_loss,
+    matthews_correlation,
     top_k_accuracy,
 )
 from lepton_ai.evaluation.checks import Floats, Ints
@@ -58,6 +62,28 @@ def test_scores_of_classes_like_scikit_learn(pairs: list[tuple[int, int]]) -> No
         wanted = judge.precision_recall_fscore_support(targets, said, average=average, zero_division=0)
         assert (mean.precision, mean.recall, mean.f1) == pytest.approx(wanted[:3])
         assert mean.support == len(pairs)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=2, max_size=40))
+def test_agreement_like_scikit_learn(pairs: list[tuple[int, int]]) -> None:
+    said, targets = (np.array(values) for values in zip(*pairs, strict=True))
+    matrix = confusion_matrix(said, targets, 5)
+    recall = judge.recall_score(targets, said, labels=np.unique(targets), average="macro")
+    assert balanced_accuracy(matrix) == pytest.approx(recall)
+    for beta in (0.5, 2.0):
+        expected = judge.fbeta_score(targets, said, beta=beta, labels=range(5), average=None, zero_division=0)
+        assert fbeta_scores(matrix, beta).tolist() == pytest.approx(expected.tolist())
+    if len(np.union1d(said, targets)) > 1:
+        assert matthews_correlation(matrix) == pytest.approx(judge.matthews_corrcoef(targets, said), abs=1e-9)
+        for weighting in (None, "linear", "quadratic"):
+            expected = judge.cohen_kappa_score(targets, said, labels=range(5), weights=weighting)
+            assert cohen_kappa(matrix, weighting) == pytest.approx(expected, abs=1e-9)
+
+
+def test_one_class_alone_agrees_by_chance() -> None:
+    assert cohen_kappa([[5, 0], [0, 0]]) == matthews_correlation([[5, 0], [0, 0]]) == 0.0
+    assert balanced_accuracy([[0, 0], [0, 0]]) == 0.0
 
 
 def test_two_classes_by_one_score() -> None:
@@ -125,3 +151,7 @@ def test_errors_of_settings() -> None:
         class_scores([[1, 2]])
     with pytest.raises(ShapeError, match="class_scores.labels: got 1, expected 2"):
         class_scores([[1, 0], [0, 1]], ["a"])
+    with pytest.raises(ConfigError, match="fbeta_scores.beta: got 0, expected a number above 0"):
+        fbeta_scores([[1, 0], [0, 1]], 0)
+    with pytest.raises(UnknownNameError, match="unknown weighting 'lin'"):
+        cohen_kappa([[1, 0], [0, 1]], "lin")  # type: ignore[arg-type]
