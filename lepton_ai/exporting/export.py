@@ -11,7 +11,7 @@ import torch
 
 from lepton_ai.bundle import Bundle, Graph, Manifest, Profile, create, encode_request, encode_response
 from lepton_ai.core import BundleError, DataError, StorageError, sha256
-from lepton_ai.data import Batches, as_source, build_profile
+from lepton_ai.data import Batches, build_profile
 from lepton_ai.exporting.card import model_card
 from lepton_ai.exporting.onnx import at_inference, to_onnx
 from lepton_ai.exporting.parity import answers, arrays, prove
@@ -119,10 +119,11 @@ def _sampled(model: Model, samples: Any) -> Iterator[None]:
     kept = model.samples
     try:
         if samples is not None:
-            source = as_source(samples)
+            source = model.source(samples)
             if isinstance(source, Batches):
                 raise DataError("samples come as batches", at="export(samples=...)", fix="Give arrays of a few rows.")
             x, _, _ = source.fetch(torch.arange(min(8, len(source))))
+            x = x if model.front is None else model.front.conform(x)
             model.check_inputs(x)
             model.samples = x
         yield
@@ -140,7 +141,7 @@ def _profile(model: Model, samples: Any) -> Profile:
     if model.profile is not None:
         return model.profile
     if samples is not None:
-        return build_profile(as_source(samples), input_names=[spec.name for spec in model.input_specs])
+        return build_profile(model.source(samples), input_names=[spec.name for spec in model.input_specs])
     return msgspec.structs.replace(build_profile(arrays(model, sample_inputs(model, 64))), generated=True)
 
 

@@ -8,12 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import onnx
 import torch
 from torch import Tensor, nn
 from torch.export._patches import register_gru_while_loop_decomposition, register_lstm_while_loop_decomposition
 
 from lepton_ai.bundle import Signature
 from lepton_ai.core import LeptonError, UsageError
+from lepton_ai.exporting.stages import OPSET, put_in_front
 from lepton_ai.models import Model, named_inputs, named_outputs, sample_inputs
 
 TRACED_ROWS = 2  # at 1 torch takes the batch for a constant
@@ -28,8 +30,10 @@ class _Flat(nn.Module):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         names = [spec.name for spec in self.model.input_specs]
-        if isinstance(self.structure, dict):
-            x: Any = dict(zip(names, inputs, strict=True))
+        if self.model.front is not None:
+            x: Any = dict(zip(self.model.front.ends, inputs, strict=True))
+        elif isinstance(self.structure, dict):
+            x = dict(zip(names, inputs, strict=True))
         else:
             x = inputs if isinstance(self.structure, tuple | list) else inputs[0]
         return tuple(named_outputs(self.model, self.model(x)).values())
@@ -48,20 +52,31 @@ def to_onnx(model: Model, file: Path, signature: Signature) -> None:
                 fix="Give the input another name: Input(shape, name=...).",
             )
     x = sample_inputs(model, TRACED_ROWS)
-    inputs = tuple(named_inputs(model, x).values())
+    front = model.front
+    if front is None:
+        inputs = tuple(named_inputs(model, x).values())
+        names, sizes = ([spec.name for spec in signature.inputs], [spec.shape for spec in signature.inputs])
+    else:
+        inputs = tuple(front.encode(x).values())
+        names, sizes = (
+            list(front.ends),
+            [tuple(-1 if n is None else n for n in each.shape) for each in front.ends.values()],
+        )
     batch = torch.export.Dim("batch")
     shapes = [
-        {axis: batch if axis == 0 else torch.export.Dim.DYNAMIC for axis, size in enumerate(spec.shape) if size == -1}
-        for spec in signature.inputs
+        {axis: batch if axis == 0 else torch.export.Dim.DYNAMIC for axis, size in enumerate(shape) if size == -1}
+        for shape in sizes
     ]
     try:
-        with at_inference(model), _quiet(), _free_time():
+        # Without gradients: a slice of a traced size, as in a cell of the user's, has none that torch could find.
+        with at_inference(model), _quiet(), _free_time(), torch.no_grad():
             # Traced here and once: torch.onnx would try a second way, whose complaint would hide the first's.
             program = torch.onnx.export(
                 torch.export.export(_Flat(model, x).eval(), inputs, dynamic_shapes=(tuple(shapes),), strict=False),
-                input_names=[spec.name for spec in signature.inputs],
+                input_names=names,
                 output_names=[spec.name for spec in signature.outputs],
                 dynamo=True,
+                opset_version=None if front is None else OPSET,
                 optimize=True,
                 verbose=False,
             )
@@ -76,7 +91,10 @@ def to_onnx(model: Model, file: Path, signature: Signature) -> None:
             at=f"export of {model.label}",
             fix="Shapes and branches in call() must not depend on the values of tensors.",
         ) from error
-    program.save(file, external_data=False)
+    if front is None:
+        program.save(file, external_data=False)
+    else:
+        onnx.save(put_in_front(front, program.model_proto, signature), file)
 
 
 @contextlib.contextmanager

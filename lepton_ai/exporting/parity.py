@@ -8,7 +8,7 @@ import torch
 
 from lepton_ai.bundle import Array, Parity
 from lepton_ai.core import DataError
-from lepton_ai.models import Model, named_inputs, named_outputs, sample_inputs
+from lepton_ai.models import Model, as_array, named_inputs, named_outputs, sample_inputs
 from lepton_ai.runtime import Runtime
 
 BATCH_SIZES = (1, 2, 3, 7)
@@ -46,7 +46,7 @@ def prove(
 
 def arrays(model: Model, x: Any) -> dict[str, Array]:
     """Inputs by name, as a runtime takes them."""
-    return {name: value.numpy() for name, value in named_inputs(model, x).items()}
+    return {name: as_array(value) for name, value in named_inputs(model, x).items()}
 
 
 @torch.no_grad()

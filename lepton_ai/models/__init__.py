@@ -1,5 +1,7 @@
 """Models: stacks, graphs, subclasses and foreign modules, with Keras' verbs; and regressions in closed form."""
 
+from lepton_ai.models.bert import bert_encoder
+from lepton_ai.models.front import Front
 from lepton_ai.models.inception import inception_v3
 from lepton_ai.models.linear import LinearRegression, LogisticRegression
 from lepton_ai.models.loading import load
@@ -9,16 +11,20 @@ from lepton_ai.models.parallel import distributed_train
 from lepton_ai.models.resnet import resnet
 from lepton_ai.models.saving import environment, task_of, write_parts
 from lepton_ai.models.sequential import Sequential
-from lepton_ai.models.signature import named_inputs, named_outputs, sample_inputs, signature
+from lepton_ai.models.signature import as_array, named_inputs, named_outputs, sample_inputs, signature
 from lepton_ai.models.summary import count_parameters, summarize
+from lepton_ai.models.text_cnn import text_cnn
 from lepton_ai.models.unet import unet
 
 __all__ = [
+    "Front",
     "LinearRegression",
     "LogisticRegression",
     "Model",
     "ModuleModel",
     "Sequential",
+    "as_array",
+    "bert_encoder",
     "count_parameters",
     "distributed_train",
     "environment",
@@ -32,6 +38,7 @@ __all__ = [
     "signature",
     "summarize",
     "task_of",
+    "text_cnn",
     "unet",
     "write_parts",
 ]

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lepton_ai.core import ConfigError, DataError
-from lepton_ai.data import Batches, Indexed, as_source
-from lepton_ai.training import Callback
+from lepton_ai.layers import Layer
+from lepton_ai.training import Augmentation, Callback, check_augmentation
 
 
 def whole(verb: str, name: str, value: Any, least: int = 1, below: int | None = None) -> int:
@@ -81,18 +81,32 @@ def as_callbacks(given: Any) -> list[Callback]:
     return listed
 
 
-def validation_source(given: Any) -> Indexed | Batches:
-    """The source of `validation_data`: a source, a loader, or the pair or triple that it is usually.
+def as_augmentation(given: Any) -> tuple[Augmentation, ...]:
+    """What changes inputs and targets together; its layers draw by their place in the list, as those of a model do.
+
+    Raises: ConfigError.
+    """
+    listed = check_augmentation(given)
+    for index, each in enumerate(listed):
+        if isinstance(each, nn.Module):
+            for path, module in each.named_modules():
+                if isinstance(module, Layer):
+                    module.path = f"augment.{index}.{path}".rstrip(".")
+    return listed
+
+
+def validation_parts(given: Any) -> tuple[Any, ...]:
+    """x, y and weight of `validation_data`: a source or loader alone, or the pair or triple that it is usually.
 
     Raises: ConfigError for another number of parts.
     """
     if not isinstance(given, tuple | list):
-        return as_source(given)
+        return (given,)
     if len(given) not in (2, 3):
         raise ConfigError(
             at="fit(validation_data=...)", got=f"{len(given)} parts", expected="(x, y) or (x, y, sample_weight)"
         )
-    return as_source(*given)
+    return tuple(given)
 
 
 def as_class_weight(weights: Any, classes: int) -> Tensor:

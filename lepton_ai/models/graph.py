@@ -5,7 +5,18 @@ from typing import Any
 from torch import Tensor
 
 from lepton_ai.core import ConfigError, DataError, unique_name
-from lepton_ai.layers import Input, Layer, Node, SymbolicTensor, deserialize, is_symbolic, leaves, map_leaves, serialize
+from lepton_ai.layers import (
+    Input,
+    Layer,
+    Node,
+    SymbolicTensor,
+    carry,
+    deserialize,
+    is_symbolic,
+    leaves,
+    map_leaves,
+    serialize,
+)
 
 
 class Graph:
@@ -42,10 +53,18 @@ class Graph:
             shapes = [map_leaves(lambda tensor: tensor.shape, arg, is_symbolic) for arg in node.args]
             node.layer.ensure_built(shapes[0] if len(shapes) == 1 else tuple(shapes))
 
-    def run(self, x: Any) -> Any:
-        """The outputs for inputs in the structure of `inputs` (or a dict by their names)."""
-        given = pick_inputs(x, [source.name for source in self.sources])
+    def run(self, x: Any, mask: Any = None) -> tuple[Any, Any]:
+        """The outputs for inputs in the structure of `inputs` (or a dict by their names), and their masks.
+
+        `mask` holds those of the inputs in the same structure, with None for one that has none.
+        """
+        names = [source.name for source in self.sources]
+        given = pick_inputs(x, names)
         values: dict[int, Any] = {id(s.node): v for s, v in zip(self.sources, given, strict=True)}
+        masks: dict[int, Any] = {}  # of the nodes that have one
+        if mask is not None:
+            found = zip(self.sources, pick_inputs(mask, names), strict=True)
+            masks = {id(source.node): each for source, each in found if each is not None}
 
         def value(tensor: SymbolicTensor) -> Any:
             result = values[id(tensor.node)]
@@ -55,8 +74,14 @@ class Graph:
             assert node.layer is not None
             args = map_leaves(value, node.args, is_symbolic)
             kwargs = map_leaves(value, node.kwargs, is_symbolic)
-            values[id(node)] = node.layer(*args, **kwargs)
-        return map_leaves(value, self.outputs, is_symbolic)
+            if not masks and not node.layer.makes_mask:
+                values[id(node)] = node.layer(*args, **kwargs)
+                continue
+            held = tuple(_masks_in(arg, masks) for arg in node.args)
+            values[id(node)], made = carry(node.layer, args, kwargs, held)
+            if made is not None:
+                masks[id(node)] = made
+        return map_leaves(value, self.outputs, is_symbolic), _masks_in(self.outputs, masks)
 
     def _name_inputs(self) -> None:
         taken: set[str] = set()
@@ -128,6 +153,16 @@ def pick_inputs(x: Any, names: list[str]) -> list[Tensor]:
     if len(values) != len(names):
         raise DataError(f"got {len(values)} inputs, expected {len(names)}: {names}")
     return values
+
+
+def _masks_in(structure: Any, masks: dict[int, Any]) -> Any:
+    """The masks of symbolic tensors in their structure; None where there is none."""
+    if isinstance(structure, dict):
+        return {key: _masks_in(each, masks) for key, each in structure.items()}
+    if isinstance(structure, list | tuple):
+        return [_masks_in(each, masks) for each in structure]
+    mask = masks.get(id(structure.node)) if is_symbolic(structure) else None
+    return mask if mask is None or structure.index is None or isinstance(mask, Tensor) else mask[structure.index]
 
 
 def _in_order(ends: list[Node]) -> list[Node]:

@@ -11,7 +11,7 @@ from torch import nn
 
 from lepton_ai.bundle import Bundle, numpy_dtype
 from lepton_ai.core import BundleError, LeptonError
-from lepton_ai.layers import Input, Layer, Normalization, deserialize
+from lepton_ai.layers import Fitted, Input, Layer, deserialize
 from lepton_ai.models.architecture import ARCHITECTURE, Architecture
 from lepton_ai.models.model import Model, ModuleModel
 from lepton_ai.models.sequential import Sequential
@@ -60,7 +60,8 @@ def load(path: str | Path, module: nn.Module | None = None) -> Model:
     model.eval()
     model.profile, model.labels = bundle.profile(), bundle.manifest.labels
     for spec, tensor in zip(model.input_specs, bundle.manifest.signature.inputs, strict=True):
-        spec.dtype = numpy_dtype(tensor.dtype).name  # as it came in training, whatever was declared
+        # As it came in training, whatever was declared.
+        spec.dtype = "string" if tensor.dtype == "BYTES" else numpy_dtype(tensor.dtype).name
     return model
 
 
@@ -95,7 +96,7 @@ def _rebuild(architecture: Architecture, module: nn.Module | None, path: str | P
         model.ensure_built(model.input_specs[0].shape)
     elif not model.built:
         for layer in model.modules():
-            if isinstance(layer, Normalization):
+            if isinstance(layer, Fitted):
                 layer.adapted = True  # its statistics come with the weights
         with torch.no_grad():
             model(sample_inputs(model, 2))

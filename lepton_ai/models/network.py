@@ -1,13 +1,15 @@
 """The network: layers joined into one, which knows its inputs, its outputs and where each layer stands."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
 
 from lepton_ai.core import ConfigError, ShapeError, UsageError, unique_name, unknown_name
-from lepton_ai.layers import Input, Layer, SymbolicTensor, is_shape, is_symbolic, leaves, map_leaves, within
+from lepton_ai.layers import Input, Layer, SymbolicTensor, is_shape, is_symbolic, leaves, map_leaves, takes, within
 from lepton_ai.models.architecture import Architecture
+from lepton_ai.models.front import Front, split
 from lepton_ai.models.graph import Graph, pick_inputs
 
 
@@ -18,6 +20,7 @@ class Network(Layer):
     """
 
     samples: Any = None
+    front: Front | None = None  # the stages, where there are any
     subclassed = True  # not so where the graph is all there is to store
     by_name = False  # whether a foreign module takes its inputs by name
 
@@ -26,6 +29,7 @@ class Network(Layer):
     ) -> None:
         super().__init__(name=name, trainable=trainable)
         self.graph: Graph | None = None
+        self.core: Graph | None = None  # of the graph, what torch computes
         self.input_specs: list[SymbolicTensor] = []
         if (inputs is None) != (outputs is None):
             raise ConfigError("Model needs inputs and outputs, or neither (when subclassed)")
@@ -34,6 +38,7 @@ class Network(Layer):
         self.graph = Graph(inputs, outputs)
         self.input_specs = self.graph.sources
         adopt(self, self.graph.layers)
+        self.front, self.core = split(self.graph) or (None, self.graph)
         self.set_paths()
         self.graph.build()
         shapes = tuple(source.shape for source in self.graph.sources)
@@ -44,15 +49,32 @@ class Network(Layer):
 
     # -- the call ---------------------------------------------------------------------------------------
 
-    def call(self, x: Any) -> Any:
-        """Run the graph; a subclass overrides it."""
-        if self.graph is None:
+    def run_graph(self, x: Any, mask: Any = None, return_mask: bool = False) -> Any:
+        """Run the graph; a subclass overrides it. `mask` is that of the inputs; with `return_mask` the answer is a
+        pair with the mask of the outputs."""
+        if self.core is None:
             raise UsageError(f"{type(self).__name__} has no call()", fix="Define call(self, x) in the subclass.")
-        return self.graph.run(x)
+        outputs, masks = self.core.run(x, mask)
+        return (outputs, masks) if return_mask else outputs
+
+    call: Callable[..., Any] = run_graph
+
+    @property
+    def makes_mask(self) -> bool:  # type: ignore[override]
+        """Whether a layer inside makes a mask, which may reach the outputs."""
+        return takes(type(self), "return_mask") and any(layer.makes_mask for layer in self.layers)
+
+    def compute_mask(self, inputs: Any, mask: Any = None) -> Any:
+        """The mask of the outputs, found by running the model."""
+        if not takes(type(self), "return_mask"):
+            return super().compute_mask(inputs, mask)
+        return self(inputs, mask=mask, return_mask=True)[1]
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """As of any layer; arrays are taken too, and `training=` as Keras does."""
         training = kwargs.pop("training", None)
+        if self.front is not None and args:
+            args = (self._encoded(self.front, args[0]), *args[1:])
         args = tuple(as_tensors(arg) for arg in args)
         if not self.built and next(leaves((args, kwargs), is_symbolic), None) is None:
             self.set_paths()
@@ -66,6 +88,12 @@ class Network(Layer):
             return super().forward(*args, **kwargs)
         finally:
             self.train(before)
+
+    def _encoded(self, front: Front, x: Any) -> Any:
+        if next(leaves(x, is_symbolic), None) is not None:
+            fix = "Call its stages on the Input, and the model without them on what they give."
+            raise ConfigError("has stages of its own, which cannot stand inside a model", at=self.label, fix=fix)
+        return x if front.is_encoded(x) else self.on_own_device(front.encode(x))
 
     def ensure_built(self, input_shape: Any) -> None:
         super().ensure_built(input_shape)
@@ -101,6 +129,9 @@ class Network(Layer):
 
         Raises: ShapeError naming the input and both shapes; DataError for a missing input or one too many.
         """
+        if self.front is not None:
+            self.front.is_encoded(x) or self.front.conform(x)
+            return
         if not self.input_specs:
             return
         tensors = pick_inputs(x, [spec.name for spec in self.input_specs])

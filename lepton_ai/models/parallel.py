@@ -9,7 +9,7 @@ from typing import Any
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lepton_ai.core import ConfigError, DivergedError
-from lepton_ai.data import Indexed, as_source
+from lepton_ai.data import Indexed, Stream
 from lepton_ai.distributed import World, launch
 from lepton_ai.layers import BatchNormalization
 from lepton_ai.models.model import Model
@@ -31,6 +31,7 @@ def distributed_train(
     callbacks: list[Callback] | None = None,
     shuffle: bool = True,
     verbose: int | str = "auto",
+    augment: Any = None,
     seed: int | None = None,
 ) -> History:
     """Train a compiled model with `num_workers` processes; it holds the trained weights afterwards.
@@ -40,11 +41,12 @@ def distributed_train(
     exception: each worker normalises by its own part of the batch, and running statistics are averaged at the end
     of each epoch; a warning says so.
 
-    Callbacks run in the first worker, which is another process: what they change in themselves stays there.
+    `augment` is as of `Model.fit`. Callbacks run in the first worker, which is another process: what they change in
+    themselves stays there.
 
     Raises: as `Model.fit`; WorkerError with the rank and the traceback of a worker that fails.
     """
-    source = as_source(x, y)
+    source = model.source(x, y)
     job = model.job(
         source,
         batch_size=batch_size,
@@ -52,6 +54,7 @@ def distributed_train(
         validation_data=validation_data,
         shuffle=shuffle,
         steps_per_epoch=steps_per_epoch,
+        augment=augment,
         seed=seed,
     )
     job = dataclasses.replace(job, callbacks=[*(callbacks or []), *progress(verbose)])
@@ -67,14 +70,14 @@ def distributed_train(
     if num_workers == 1:
         model.history = fit(job)
     else:
-        if not isinstance(source, Indexed):
+        if not isinstance(source, Indexed | Stream):
             raise ConfigError(
                 "several workers need data that can be fetched by index",
                 at="distributed_train",
-                fix="Give arrays, a data frame, a source or a map-style torch Dataset.",
+                fix="Give arrays, a data frame, a source, a Stream or a map-style torch Dataset.",
             )
         model.history = _fit_in_workers(job, num_workers)
-    model._keep(source)
+    model.keep_data(source)
     return model.history
 
 

@@ -6,8 +6,9 @@ from typing import Any, Self
 from torch import nn
 
 from lepton_ai.core import ConfigError, DataError, ShapeError
-from lepton_ai.layers import Embedding, Input, Layer, SymbolicTensor, deserialize, is_shape, serialize
+from lepton_ai.layers import Embedding, Input, Layer, Stage, SymbolicTensor, carry, deserialize, is_shape, serialize
 from lepton_ai.models.foreign import TorchModule
+from lepton_ai.models.front import Front, no_texts
 from lepton_ai.models.graph import pick_inputs
 from lepton_ai.models.model import Model
 from lepton_ai.models.network import adopt, as_tensors, specs_of
@@ -64,13 +65,16 @@ class Sequential(Model):
         if any(layer is each for each in self._modules.values()):
             fix = "Make another, or join them with Model(inputs, outputs), where layers can be shared."
             raise ConfigError(f"{layer.label} is in this stack already", at=f"{self.label}.add", fix=fix)
+        self._check_front(layer)
         adopt(self, [layer])
         self.built = False
         if self.input_specs:
             try:
+                self._find_front()
                 self._build_top(layer)
             except BaseException:
                 self._modules.popitem()  # what does not fit is not kept
+                self._find_front()
                 raise
 
     def pop(self) -> Layer:
@@ -81,6 +85,7 @@ class Sequential(Model):
         layer = self._modules.pop(name)
         assert isinstance(layer, Layer)
         self._reached = None
+        self._find_front()
         return layer
 
     def build(self, input_shape: Any) -> None:
@@ -103,7 +108,7 @@ class Sequential(Model):
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """As of any model; a dict of the one input is taken by its name."""
-        if args and isinstance(args[0], dict):
+        if args and isinstance(args[0], dict) and self.front is None:
             if not self.input_specs and len(args[0]) == 1:
                 self.input_specs = specs_of(as_tensors(args[0]))
             names = [spec.name for spec in self.input_specs]
@@ -115,10 +120,16 @@ class Sequential(Model):
             args = (pick_inputs(args[0], names)[0], *args[1:])
         return super().forward(*args, **kwargs)
 
-    def call(self, x: Any) -> Any:
-        for layer in self._modules.values():
-            x = layer(x)  # type: ignore[misc]
-        return x
+    def call(self, x: Any, mask: Any = None, return_mask: bool = False) -> Any:
+        layers: Any = self._modules.values()
+        if self.front is not None:
+            (x,), layers = x.values(), list(layers)[len(self.front.nodes) :]
+        for layer in layers:
+            if mask is None and not layer.makes_mask:
+                x = layer(x)
+            else:
+                x, mask = carry(layer, (x,), {}, (mask,))
+        return (x, mask) if return_mask else x
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         for layer in self.layers:
@@ -162,6 +173,35 @@ class Sequential(Model):
         start = [] if spec is None else [Input(tuple(spec["shape"]), dtype=spec["dtype"], name=spec["name"])]
         layers = [deserialize(each) for each in config["layers"]]
         return cls([*start, *layers], name=config["name"], trainable=config["trainable"])
+
+    def _check_front(self, layer: Layer) -> None:
+        """Stages come first, behind an input that says what it holds; nothing else takes strings."""
+        at = f"{self.label}.add"
+        if isinstance(layer, Model) and layer.front is not None:
+            fix = "Put its stages, then its other layers, into this stack."
+            raise ConfigError(f"{layer.label} has stages of its own, which cannot stand inside a model", at=at, fix=fix)
+        below = next(reversed(self._modules.values()), None)
+        if isinstance(layer, Stage):
+            if below is not None and not isinstance(below, Stage):
+                fix = "Stages come first: right behind an Input, or behind other stages."
+                raise ConfigError(f"{layer.label} stands behind a layer that torch computes", at=at, fix=fix)
+            if not self.input_specs:
+                fix = 'Begin with Input((), dtype="string").'
+                raise ConfigError(f"{layer.label} needs an Input below it, which says what it holds", at=at, fix=fix)
+        elif self.input_specs:
+            tip = self.input_specs[0] if self.front is None else next(iter(self.front.ends.values()))
+            if tip.dtype == "string":
+                raise no_texts(layer.label, tip)
+
+    def _find_front(self) -> None:
+        stages = [layer for layer in self._modules.values() if isinstance(layer, Stage)]
+        if not stages:
+            self.front = None
+        elif self.front is None or [node.layer for node in self.front.nodes] != stages:
+            x = self.input_specs[0]
+            for stage in stages:
+                x = stage(x)
+            self.front = Front(self.input_specs, [x])
 
     def _expect(self, spec: SymbolicTensor) -> None:
         spec.name = spec.name or "input"

@@ -2,11 +2,14 @@
 
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
 from lepton_ai.bundle import Signature, TensorSpec, dtype_of
 from lepton_ai.core import UsageError
+from lepton_ai.layers import PositionEmbedding
 from lepton_ai.models.network import Network
 from lepton_ai.rng import derive
 
@@ -19,21 +22,30 @@ def sample_inputs(model: Network, batch: int, free: int = FREE) -> Any:
     """Inputs that the model takes, `batch` rows of them: the rows that `fit` kept, else plausible numbers.
 
     Generated ones have the size `free` along free axes. Kept ones have their own, and as much more as `free` is
-    above 32: their last step is repeated, which leaves masks padded on the right.
+    above 32: their last step is repeated, which leaves masks padded on the right. A table of positions that ends
+    before makes them shorter instead.
     """
+    tables = (module.sequence_length for module in model.modules() if isinstance(module, PositionEmbedding))
+    longest = min(tables, default=None)
     if model.samples is not None:
         more = free - FREE
         if isinstance(model.samples, dict):
-            return {spec.name: _rows(model.samples[spec.name], batch, spec, more) for spec in model.input_specs}
+            return {
+                spec.name: _rows(model.samples[spec.name], batch, spec, more, longest) for spec in model.input_specs
+            }
         if isinstance(model.samples, tuple | list):
             pairs = zip(model.samples, model.input_specs, strict=True)
-            return tuple(_rows(value, batch, spec, more) for value, spec in pairs)
-        return _rows(model.samples, batch, model.input_specs[0], more)
+            return tuple(_rows(value, batch, spec, more, longest) for value, spec in pairs)
+        return _rows(model.samples, batch, model.input_specs[0], more, longest)
     if not model.input_specs:
         raise UsageError(f"{model.label} does not know its input yet", fix="Call it on an example, or fit it, first.")
     generator = torch.Generator().manual_seed(derive(0, "samples"))
-    values = [_generate(spec, batch, free, generator) for spec in model.input_specs]
-    if (model.graph is not None and isinstance(model.graph.inputs, dict)) or model.by_name:
+    size = _size(FREE, free - FREE, longest)
+    values = [
+        _texts(model, spec, batch, size) if spec.dtype == "string" else _generate(spec, batch, size, generator)
+        for spec in model.input_specs
+    ]
+    if model.front is not None or (model.graph is not None and isinstance(model.graph.inputs, dict)) or model.by_name:
         return {spec.name: value for spec, value in zip(model.input_specs, values, strict=True)}
     return values[0] if len(values) == 1 else tuple(values)
 
@@ -50,8 +62,8 @@ def named_outputs(model: Network, outputs: Any) -> dict[str, Tensor]:
     return dict(zip(names, tensors, strict=True))
 
 
-def named_inputs(model: Network, x: Any) -> dict[str, Tensor]:
-    """Inputs in the structure that the model takes, by name."""
+def named_inputs(model: Network, x: Any) -> dict[str, Any]:
+    """Inputs in the structure that the model takes, by name: tensors, or arrays of texts."""
     if isinstance(x, dict):
         return {spec.name: x[spec.name] for spec in model.input_specs}
     values = list(x) if isinstance(x, tuple | list) else [x]
@@ -70,7 +82,7 @@ def signature(model: Network) -> Signature:
         inputs=tuple(
             TensorSpec(
                 name=spec.name,
-                dtype=dtype_of(inputs[spec.name].numpy()),
+                dtype=dtype_of(as_array(inputs[spec.name])),
                 shape=tuple(-1 if size is None else size for size in spec.shape),
             )
             for spec in model.input_specs
@@ -86,13 +98,40 @@ def signature(model: Network) -> Signature:
     )
 
 
-def _rows(value: Tensor, batch: int, spec: Any, more: int) -> Tensor:
+def as_array(value: Any) -> npt.NDArray[Any]:
+    """A tensor, or an array of texts, as an array."""
+    return value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+
+
+def _texts(model: Network, spec: Any, batch: int, free: int) -> npt.NDArray[np.object_]:
+    assert model.front is not None
+    found = np.array(model.front.examples(spec.name), dtype=object)
+    shape = [free if size is None else size for size in (batch, *spec.shape[1:])]
+    return np.resize(found, shape)
+
+
+def _rows(value: Any, batch: int, spec: Any, more: int, longest: int | None) -> Any:
+    if isinstance(value, np.ndarray):  # texts
+        value = value[np.arange(batch) % len(value)]
+        for axis, size in enumerate(spec.shape):
+            if axis and size is None and more:
+                value = value.take(np.arange(value.shape[axis] + more).clip(max=value.shape[axis] - 1), axis)
+        return value
     value = value[torch.arange(batch) % value.shape[0]]
     for axis, size in enumerate(spec.shape):
         if axis and size is None and more:
-            steps = torch.arange(value.shape[axis] + more).clamp(max=value.shape[axis] - 1)
+            held = value.shape[axis]
+            steps = torch.arange(_size(held, more, longest)).clamp(max=held - 1)
             value = value.index_select(axis, steps)
     return value
+
+
+def _size(usual: int, more: int, longest: int | None) -> int:
+    """A size of `usual` and `more`; where `longest` is less, that and as much below."""
+    if longest is None or usual + more <= longest:
+        return usual + more
+    most = min(usual, longest)
+    return max(1, most - more, most // 2) if more else most
 
 
 def _generate(spec: Any, batch: int, free: int, generator: torch.Generator) -> Tensor:

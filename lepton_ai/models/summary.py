@@ -12,7 +12,7 @@ from rich.table import Table
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lepton_ai.layers import Layer, is_shape, leaves
+from lepton_ai.layers import Layer, Stage, is_shape, is_symbolic, leaves, map_leaves
 from lepton_ai.models.network import Network
 from lepton_ai.models.signature import sample_inputs
 
@@ -102,8 +102,11 @@ def layer_rows(model: Network) -> list[Row]:
     finally:
         for handle in handles:
             handle.remove()
+    stages = _stages(model)
     return [
-        Row(
+        stages[part]
+        if isinstance(part, Stage)
+        else Row(
             name,
             type(part).__name__,
             _shape(part, outputs[name]),
@@ -112,8 +115,22 @@ def layer_rows(model: Network) -> list[Row]:
             sum(value.numel() * value.element_size() for value in _tensors(outputs[name])),
         )
         for name, part in parts.items()
-        if name in outputs
+        if name in outputs or part in stages
     ]
+
+
+def _stages(model: Network) -> dict[Any, Row]:
+    """The rows of layers that compute in numpy; nothing is known of what texts and free sizes take."""
+    rows: dict[Any, Row] = {}
+    for node in model.front.nodes if model.front is not None else ():
+        shapes = [map_leaves(lambda tensor: tensor.shape, arg, is_symbolic) for arg in node.args]
+        shape = node.layer.compute_output_shape(shapes[0] if len(shapes) == 1 else tuple(shapes))
+        values = 0 if None in shape[1:] else math.prod(shape[1:])
+        width = {"int64": 8, "float32": 4}.get(node.layer.output_dtype, 0)
+        rows[node.layer] = Row(
+            node.layer.name, type(node.layer).__name__, str((None, *shape[1:])), 0, 0, 0, values * width
+        )
+    return rows
 
 
 def size(count: int) -> str:

@@ -9,18 +9,32 @@ from torch import Tensor
 
 from lepton_ai.bundle import Profile
 from lepton_ai.core import ConfigError, UsageError
-from lepton_ai.data import Arrays, Batches, Indexed, Loader, Subset, as_source, build_profile, check_source
+from lepton_ai.data import (
+    Arrays,
+    Batches,
+    Indexed,
+    Loader,
+    Stream,
+    Subset,
+    Table,
+    as_source,
+    build_profile,
+    check_source,
+    map_inputs,
+)
 from lepton_ai.hal import ExecutionPlan, applied, get_plan, place
 from lepton_ai.layers import Layer
 from lepton_ai.models.arguments import (
+    as_augmentation,
     as_callbacks,
     as_class_weight,
     as_fraction,
     as_seed,
     maybe_whole,
-    validation_source,
+    validation_parts,
     whole,
 )
+from lepton_ai.models.inputs import conform, is_table, raw_source
 from lepton_ai.models.missing import missing_inputs
 from lepton_ai.models.network import Network, specs_of
 from lepton_ai.rng import get_seed
@@ -28,6 +42,7 @@ from lepton_ai.training import (
     Callback,
     History,
     Job,
+    Mixing,
     Objective,
     Optimizer,
     evaluate,
@@ -84,8 +99,10 @@ class Trainer(Network):
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
         *,
+        augment: Any = None,
         seed: int | None = None,
         run: str | Path | None = None,
+        checkpoint_every: int | str = "5min",
     ) -> History:
         """Train on arrays, tensors, data frames, sources, torch datasets or loaders.
 
@@ -95,10 +112,14 @@ class Trainer(Network):
             validation_split: the last part of the rows is held out, before shuffling, as in Keras.
             class_weight: weight of each class' rows in the loss.
             steps_per_epoch: length of an epoch; data that ends sooner starts over in a new order.
+            augment: what changes inputs and targets together in training: `MixUp()`, `CutMix()`, random layers
+                (which move masks with their images, and leave labels), or a list of these.
             seed: of order, dropout and augmentation; `set_seed`'s if not given.
-            run: a folder for the checkpoint after every epoch; if one is there, training goes on from it. The data's
-                size, the batches, the model and the objective must be the same; epochs may be more. A run that is
-                complete gives its history and does not train.
+            run: a folder for checkpoints; if one is there, training goes on from the newest, as if it had never
+                stopped. The data's size, the batches, the model, the objective and the plan must be the same; epochs
+                may be more. A run that is complete gives its history and does not train.
+            checkpoint_every: with `run`, a checkpoint after so many steps or such a time ("30s", "5min", "1h"), and
+                one after every epoch in any case. The last three are kept.
 
         Returns: the History. After Ctrl-C, the history so far, marked `interrupted`.
 
@@ -114,7 +135,7 @@ class Trainer(Network):
                 at="fit(initial_epoch=...)", got=initial_epoch, expected=f"below epochs={epochs}", fix=fix
             )
         validation_split, listed = as_fraction(validation_split), as_callbacks(callbacks)
-        source = as_source(x, y, sample_weight)
+        source = self.source(x, y, sample_weight)
         if validation_split:
             if not isinstance(source, Indexed) or validation_data is not None:
                 raise UsageError("validation_split needs rows with an index, and no validation_data", at="fit")
@@ -127,6 +148,7 @@ class Trainer(Network):
             shuffle=shuffle,
             steps_per_epoch=steps_per_epoch,
             validation_batch_size=validation_batch_size,
+            augment=augment,
             seed=seed,
         )
         job = dataclasses.replace(
@@ -136,9 +158,10 @@ class Trainer(Network):
             callbacks=[*listed, *progress(verbose)],
             class_weight=self._class_weight(class_weight, job.loader),
             folder=None if run is None else Path(run),
+            checkpoint_every=checkpoint_every,
         )
         self.history = fit(job)
-        self._keep(source)
+        self.keep_data(source)
         return self.history
 
     def job(
@@ -151,6 +174,7 @@ class Trainer(Network):
         shuffle: bool = True,
         steps_per_epoch: int | None = None,
         validation_batch_size: int | None = None,
+        augment: Any = None,
         seed: int | None = None,
     ) -> Job:
         """The engine's job for this model: data checked, model built, objective bound."""
@@ -159,13 +183,18 @@ class Trainer(Network):
         batch_size = maybe_whole("fit", "batch_size", batch_size) or 32
         validation_batch_size = maybe_whole("fit", "validation_batch_size", validation_batch_size)
         seed = get_seed() if seed is None else as_seed(seed)
-        loader = Loader(source, batch_size, shuffle=shuffle, seed=seed, steps=steps)
+        changes = as_augmentation(augment)
+        mixings = [each for each in changes if isinstance(each, Mixing)]
+        source = self._for_torch(source)
+        loader = Loader(source, batch_size, shuffle=shuffle, seed=seed, steps=steps, pairs=bool(mixings))
         missing = missing_inputs(self)
         check_source(source, allow_nan=missing)
         self._bind(objective, loader)
+        for each in mixings:
+            each.check(objective)
         validation = None
         if validation_data is not None:
-            held_out = validation_source(validation_data)
+            held_out = self._for_torch(self.source(*validation_parts(validation_data)))
             check_source(held_out, allow_nan=missing)
             validation = Loader(held_out, validation_batch_size or batch_size)
             self._bind(objective, validation)
@@ -178,6 +207,8 @@ class Trainer(Network):
             epochs=epochs,
             validation=validation,
             penalty=self.penalty if self._regularized() else None,
+            constrain=self.constrain if self._constrained() else None,
+            augment=changes,
             plan=self.plan,
             missing=missing,
             seed=seed,
@@ -197,7 +228,7 @@ class Trainer(Network):
         loss), or a dict. The result does not depend on `batch_size`, which is 256 if not given."""
         # A copy, since a callback may evaluate while the original counts the epoch under way.
         objective = self._compiled("evaluate").copy()
-        source, missing = as_source(x, y, sample_weight), missing_inputs(self)
+        source, missing = self._for_torch(self.source(x, y, sample_weight)), missing_inputs(self)
         loader = Loader(source, maybe_whole("evaluate", "batch_size", batch_size) or 256)
         check_source(source, allow_nan=missing)
         self._bind(objective, loader)
@@ -218,7 +249,7 @@ class Trainer(Network):
 
     def predict(self, x: Any, batch_size: int | None = None, verbose: int | str = 0) -> Any:
         """The outputs for all rows of `x`, as numpy arrays."""
-        source, missing = as_source(x), missing_inputs(self)
+        source, missing = self._for_torch(self.source(x)), missing_inputs(self)
         loader = Loader(source, maybe_whole("predict", "batch_size", batch_size) or 256)
         check_source(source, allow_nan=missing)
         with applied(self.plan) as device:
@@ -227,6 +258,16 @@ class Trainer(Network):
             return predict(self, loader, device, missing)
 
     # -- for the rooms above -----------------------------------------------------------------------------
+
+    def source(self, x: Any, y: Any = None, sample_weight: Any = None) -> Indexed | Batches:
+        """The data as the model is given it, before its stages; tables give columns to several inputs by name."""
+        if self.front is not None:
+            return raw_source(x, y, sample_weight, self.input_specs, self.front.missing)
+        if len(self.input_specs) > 1 and is_table(x):
+            if isinstance(x, Table) and y is None and x.target is not None:
+                y = x.target_values()
+            x = conform(x, self.input_specs)
+        return as_source(x, y, sample_weight)
 
     def penalty(self) -> Tensor | None:
         """The sum of all regularisers."""
@@ -241,7 +282,23 @@ class Trainer(Network):
         self.check_inputs(samples)
         self.samples, self.profile, self.labels = samples, profile, labels
 
+    def keep_data(self, source: Indexed | Batches) -> None:
+        """Keep the first rows of `source`, and its profile, for the bundle; `fit` does so."""
+        if isinstance(source, Stream):
+            source = source.head(10_000) if self.front is None else Arrays(*source.peek(10_000), texts=True)
+        if isinstance(source, Indexed):
+            samples = source.fetch(torch.arange(min(8, len(source))))[0]
+            if self.front is not None:
+                samples = self.front.conform(samples)
+            names = [spec.name for spec in self.input_specs]
+            profile = build_profile(source, names=source.names or None, labels=source.labels or None, input_names=names)
+            self.keep(samples, profile, tuple(source.labels))
+
     # -- inside ------------------------------------------------------------------------------------------
+
+    def _for_torch(self, source: Indexed | Batches) -> Indexed | Batches:
+        """The data as torch takes it, behind the stages."""
+        return source if self.front is None else map_inputs(source, self.front.encode)
 
     def _compiled(self, verb: str) -> Objective:
         if self.objective is None or self.optimizer is None:
@@ -255,22 +312,26 @@ class Trainer(Network):
         return self.objective
 
     def _bind(self, objective: Objective, loader: Loader) -> None:
-        outputs, targets = self._first_outputs(loader)
+        outputs, targets, masks = self._first_outputs(loader)
         if outputs is None:
             return
-        objective.bind(outputs, self.output_names(), targets)
+        objective.bind(outputs, self.output_names(), targets, masks)
         every = loader.source.y_all if isinstance(loader.source, Indexed) else None
         objective.check(targets if every is None else every, outputs)
         objective.check_outputs(outputs)
 
     @torch.no_grad()
-    def _first_outputs(self, loader: Loader) -> tuple[Any, Any]:
-        """The outputs for the first two rows, which builds the model; and their targets."""
+    def _first_outputs(self, loader: Loader) -> tuple[Any, Any, Any]:
+        """The outputs for the first two rows, which builds the model; their targets; the outputs' masks."""
         x, y = self._first_rows(loader)
         self.check_inputs(x)
         if not self.input_specs:
             self.input_specs = specs_of(x)
-        return self(self.on_own_device(x), training=False), y
+        x = self.on_own_device(x)
+        if self.makes_mask:
+            outputs, masks = self(x, training=False, return_mask=True)
+            return outputs, y, masks
+        return self(x, training=False), y, None
 
     @staticmethod
     def _first_rows(loader: Loader) -> tuple[Any, Any]:
@@ -278,15 +339,11 @@ class Trainer(Network):
             return loader.source.fetch(torch.arange(min(2, len(loader.source))))[:2]
         return loader.source.peek(loader.batch_size)[:2]
 
-    def _keep(self, source: Indexed | Batches) -> None:
-        if isinstance(source, Indexed):
-            samples = source.fetch(torch.arange(min(8, len(source))))[0]
-            names = [spec.name for spec in self.input_specs]
-            profile = build_profile(source, names=source.names or None, labels=source.labels or None, input_names=names)
-            self.keep(samples, profile, tuple(source.labels))
-
     def _regularized(self) -> bool:
         return any(isinstance(layer, Layer) and layer._regularizers for layer in self.modules())
+
+    def _constrained(self) -> bool:
+        return any(isinstance(layer, Layer) and layer._constraints for layer in self.modules())
 
     def _class_weight(self, weights: dict[int, float] | None, loader: Loader) -> Tensor | None:
         if weights is None:

@@ -165,7 +165,7 @@ def test_ctrl_c_keeps_what_was_learnt(workers: int, tmp_path: Path, monkeypatch:
     assert len(model.history.epoch) >= 3
     assert not same_state(model, before)
     assert children() == []
-    path = tmp_path / "runs/interrupted/checkpoint"
+    path = tmp_path / "runs/interrupted/checkpoints"
     assert path.is_dir()
     again = compiled(mlp())
     epochs = len(model.history.epoch)
