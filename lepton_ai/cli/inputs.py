@@ -1,4 +1,4 @@
-"""Files as the inputs of a model, without torch: images, arrays and tables."""
+"""Files as the inputs of a model, without torch: images, arrays, tables and texts."""
 
 import csv
 import math
@@ -16,24 +16,47 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
 
 
+def read_inputs(files: list[Path], signature: Signature, profile: Profile | None) -> tuple[dict[str, Array], list[str]]:
+    """The rows in `files` for every input of the model, and where each came from.
+
+    One input is read by `read_rows`; several are columns of tables (.csv), found by the inputs' names.
+
+    Raises: as `read_rows`; UnknownNameError for an input without a column.
+    """
+    if len(signature.inputs) == 1 or not all(_is_column(spec) for spec in signature.inputs):
+        rows, origins = read_rows(files, signature, profile)
+        return {signature.inputs[0].name: rows}, origins
+    parts: list[dict[str, Array]] = []
+    origins = []
+    for file in files:
+        _check_file(file)
+        if file.suffix.lower() != ".csv":
+            raise DataError("is no table", at=str(file), fix="Give .csv files with a column for each input.")
+        header, rows_of = _csv(file)
+        parts.append({spec.name: _column(file, header, rows_of, spec.name, spec) for spec in signature.inputs})
+        origins += _origins(file, len(rows_of))
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}, origins
+
+
 def read_rows(files: list[Path], signature: Signature, profile: Profile | None) -> tuple[Array, list[str]]:
     """The rows in `files` as one array for the model's input, and where each came from.
 
     Images are brought to the model's size and colours, as `ImageFolder` does it. A table's columns are found by the
-    names that the training data had.
+    names that the training data had; a model of texts takes the lines of .txt files, or one column of a table.
 
     Raises: StorageError, DataError, ShapeError naming the file; UsageError for a model of several inputs.
     """
     if len(signature.inputs) != 1:
         names = [spec.name for spec in signature.inputs]
-        raise UsageError(f"this model takes {len(names)} inputs {names}", fix="Use lepton_ai.open_model from Python.")
+        fix = "Use lepton_ai.open_model from Python."
+        raise UsageError(f"this model takes {len(names)} inputs {names}, not all of one column", fix=fix)
     spec = signature.inputs[0]
     parts, origins = [], []
     for file in files:
         rows = _read(file, spec, profile)
         _check_shape(file, rows, spec)
         parts.append(rows)
-        origins += [str(file)] if len(rows) == 1 else [f"{file}[{index}]" for index in range(len(rows))]
+        origins += _origins(file, len(rows))
     shapes = {part.shape[1:] for part in parts}
     if len(shapes) > 1:
         raise ShapeError(f"files of different shapes {sorted(shapes)}", fix="Predict them one by one.")
@@ -41,10 +64,11 @@ def read_rows(files: list[Path], signature: Signature, profile: Profile | None) 
 
 
 def _read(file: Path, spec: TensorSpec, profile: Profile | None) -> Array:
-    if not file.is_file():
-        raise StorageError("is a folder" if file.is_dir() else "no such file", at=str(file))
+    _check_file(file)
     suffix = file.suffix.lower()
     try:
+        if spec.dtype == "BYTES" and suffix in (".txt", ".csv"):
+            return _texts(file, spec)
         if suffix in IMAGES:
             return _image(file, spec, profile)
         if suffix == ".npy":
@@ -56,6 +80,15 @@ def _read(file: Path, spec: TensorSpec, profile: Profile | None) -> Array:
             raise
         raise StorageError(f"cannot be read ({error.strerror or error})", at=str(file)) from error
     raise DataError(f"files ending in {suffix!r} are not read", at=str(file), fix="Give images, .npy or .csv files.")
+
+
+def _check_file(file: Path) -> None:
+    if not file.is_file():
+        raise StorageError("is a folder" if file.is_dir() else "no such file", at=str(file))
+
+
+def _origins(file: Path, rows: int) -> list[str]:
+    return [str(file)] if rows == 1 else [f"{file}[{index}]" for index in range(rows)]
 
 
 def _check_shape(file: Path, rows: Array, spec: TensorSpec) -> None:
@@ -147,6 +180,28 @@ def _scale(file: Path, spec: TensorSpec, profile: Profile | None) -> float | Non
     )
 
 
+# -- texts -----------------------------------------------------------------------------------------------
+
+
+def _texts(file: Path, spec: TensorSpec) -> Array:
+    if not _is_column(spec):
+        raise ShapeError("texts, but the model takes several for each row", at=str(file), fix="Give a .npy file.")
+    if file.suffix.lower() == ".csv":
+        header, rows = _csv(file)
+        return _column(file, header, rows, header[0] if len(header) == 1 else spec.name, spec)
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"is not text in UTF-8 ({error})", at=str(file)) from error
+    return _objects(lines).reshape(-1, *spec.shape[1:])
+
+
+def _objects(texts: list[str]) -> Array:
+    array = np.empty(len(texts), dtype=object)
+    array[:] = texts
+    return array
+
+
 # -- tables ----------------------------------------------------------------------------------------------
 
 
@@ -154,22 +209,51 @@ def _table(file: Path, spec: TensorSpec, profile: Profile | None) -> Array:
     if len(spec.shape) != 2:
         sizes = ", ".join("any" if size == -1 else str(size) for size in spec.shape)
         raise ShapeError(f"a table, but the model takes ({sizes})", at=str(file), fix="Give a .npy file.")
+    header, rows = _csv(file)
+    wanted = _columns(file, header, spec, profile)
+    places = [header.index(name) for name in wanted]
+    values = np.empty((len(rows), len(places)))
+    for number, row in enumerate(rows, start=1):
+        values[number - 1] = [_number(file, number, header[place], row[place].strip()) for place in places]
+    return _exactly(file, values, spec)
+
+
+def _csv(file: Path) -> tuple[list[str], list[list[str]]]:
+    """The names of the columns, and the rows, each with a cell for every one of them."""
     try:
         with file.open(newline="", encoding="utf-8-sig") as lines:
             rows = [row for row in csv.reader(lines) if any(cell.strip() for cell in row)]
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"is not a table in UTF-8 ({error})", at=str(file)) from error
+    except OSError as error:
+        raise StorageError(f"cannot be read ({error.strerror or error})", at=str(file)) from error
     if len(rows) < 2:
         raise DataError("expected a line of column names and lines of numbers", at=str(file))
     header, rows = [name.strip() for name in rows[0]], rows[1:]
-    wanted = _columns(file, header, spec, profile)
-    places = [header.index(name) for name in wanted]
-    values = np.empty((len(rows), len(places)))
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise DataError(f"row {number} has {len(row)} cells", at=str(file), expected=f"{len(header)} as the header")
-        values[number - 1] = [_number(file, number, header[place], row[place].strip()) for place in places]
-    return _exactly(file, values, spec)
+    return header, rows
+
+
+def _column(file: Path, header: list[str], rows: list[list[str]], name: str, spec: TensorSpec) -> Array:
+    """One column for an input that is one."""
+    if name not in header:
+        raise unknown_name("column", name, header, at=f"{file} lacks an input of the model")
+    if header.count(name) > 1:
+        raise DataError(f"two columns are called {name!r}", at=str(file))
+    place = header.index(name)
+    if spec.dtype == "BYTES":
+        values = _objects([row[place] for row in rows])
+    else:
+        numbers = [_number(file, number, name, row[place].strip()) for number, row in enumerate(rows, start=1)]
+        values = _exactly(file, np.array(numbers), spec)
+    return values.reshape(-1, *spec.shape[1:])
+
+
+def _is_column(spec: TensorSpec) -> bool:
+    """Whether an input holds one value for each row."""
+    return spec.shape in ((-1,), (-1, 1))
 
 
 def _columns(file: Path, header: list[str], spec: TensorSpec, profile: Profile | None) -> list[str]:

@@ -45,7 +45,7 @@ def inspect(bundle: BundlePath, json: Json = False) -> None:
 @app.command()
 def predict(
     bundle: BundlePath,
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Images, .npy or .csv files.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Images, .npy, .csv or .txt files.")],
     variant: Variant = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 3,
     json: Json = False,
@@ -68,6 +68,33 @@ def serve(
     from lepton_ai.serving import serve as serve_bundle
 
     serve_bundle(bundle, host=host, port=port, variant=variant, insecure=insecure)
+
+
+data = typer.Typer(help="Look after data.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(data, name="data")
+
+
+@data.command()
+def check(
+    path: Annotated[
+        Path, typer.Argument(metavar="FILE_OR_FOLDER", help="A CSV, TSV or Parquet file, or images by class.")
+    ],
+    target: Annotated[str | None, typer.Option(help="The column to be predicted.")] = None,
+    test: Annotated[Path | None, typer.Option(help="Other data that must share nothing with this one.")] = None,
+    group: Annotated[str | None, typer.Option(help="The column of groups that must not be in both.")] = None,
+    time: Annotated[str | None, typer.Option(help="The column of time, in which the test comes later.")] = None,
+    rule: Annotated[list[str], typer.Option(help='What must hold: "age between 0 and 120"; repeat for more.')] = [],  # noqa: B006 - typer copies it
+    html: Annotated[Path | None, typer.Option(help="Write the findings as a page.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the findings as JSON.")] = None,
+    clean: Annotated[Path | None, typer.Option(help="Write cleaned data, and beside it what was changed.")] = None,
+    fix: Annotated[list[str], typer.Option(help="Clean what this check found, too; repeat for more.")] = [],  # noqa: B006
+) -> None:
+    """Find what is wrong with a table or with images, and put right what is safe."""
+    from lepton_ai.cli.data import check_data
+
+    check_data(
+        path, target=target, test=test, group=group, time=time, rules=rule, html=html, json=json, cleaned=clean, fix=fix
+    )
 
 
 @app.command()

@@ -7,7 +7,7 @@ import numpy as np
 import orjson
 
 from lepton_ai.bundle import Array, Bundle
-from lepton_ai.cli.inputs import read_rows
+from lepton_ai.cli.inputs import read_inputs
 from lepton_ai.core import DataError
 from lepton_ai.runtime import open_model
 
@@ -21,9 +21,11 @@ def predict_files(path: Path, files: list[Path], *, variant: str | None, top: in
     """
     bundle = Bundle.open(path)
     runtime = open_model(bundle, variant)
-    rows, origins = read_rows(files, runtime.signature, bundle.profile())
-    name = runtime.signature.inputs[0].name
-    parts = [runtime.run({name: rows[start : start + ROWS]}) for start in range(0, len(rows), ROWS)]
+    inputs, origins = read_inputs(files, runtime.signature, bundle.profile())
+    parts = [
+        runtime.run({name: rows[start : start + ROWS] for name, rows in inputs.items()})
+        for start in range(0, len(origins), ROWS)
+    ]
     runtime.close()
     outputs = {each: np.concatenate([part[each] for part in parts]) for each in parts[0]}
     for each, values in outputs.items():
@@ -35,7 +37,7 @@ def predict_files(path: Path, files: list[Path], *, variant: str | None, top: in
                 fix="Fill the gaps in those rows: this model does not take missing values.",
             )
     labels = bundle.manifest.labels if bundle.manifest.task != "regression" else ()
-    answers = [{each: values[index] for each, values in outputs.items()} for index in range(len(rows))]
+    answers = [{each: values[index] for each, values in outputs.items()} for index in range(len(origins))]
     if as_json:
         return "\n".join(_json(*pair, labels) for pair in zip(origins, answers, strict=True))
     width = max(map(len, origins))

@@ -7,6 +7,7 @@ from lepton_ai.web.numbers import compact, count, duration, percent, significant
 from lepton_ai.web.pages import render
 from lepton_ai.web.pictures import picture
 from lepton_ai.web.reliability import reliability_diagram
+from lepton_ai.web.shares import share_matrix
 
 __all__ = [
     "bar_chart",
@@ -20,5 +21,6 @@ __all__ = [
     "picture",
     "reliability_diagram",
     "render",
+    "share_matrix",
     "significant",
 ]

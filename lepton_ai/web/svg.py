@@ -7,12 +7,13 @@ from typing import Any
 from markupsafe import Markup, escape
 
 WIDTH = 340  # units of every chart; fonts in the stylesheet are chosen for it, legible when drawn 300 px wide
+WIDE = frozenset("mwMW@%—…")  # letters as wide as they are high
 SERIES = 6  # colours in the palette
 
 
 def text_width(text: str, size: float = 12) -> float:
     """A generous estimate of a text's width in units: nothing here can measure a font."""
-    return sum(1.0 if ord(letter) > 0x2E80 else 0.6 for letter in text) * size
+    return sum(1.0 if ord(letter) > 0x2E80 or letter in WIDE else 0.6 for letter in text) * size
 
 
 def shorten(text: str, room: float, size: float = 12) -> str:

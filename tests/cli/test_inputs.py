@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from lepton_ai.bundle import Feature, Profile, Signature, TensorSpec
-from lepton_ai.cli.inputs import IMAGES, read_rows
+from lepton_ai.cli.inputs import IMAGES, read_inputs, read_rows
 from lepton_ai.core import DataError, LeptonError, ShapeError, StorageError, UnknownNameError, UsageError
 from lepton_ai.data.images import EXTENSIONS, ImageFolder
 
@@ -73,9 +73,9 @@ def test_images_are_read_as_in_training(tmp_path: Path) -> None:
     colour.convert("CMYK").save(folder / "print.tiff")
     for channels in (1, 3, 4):
         source = ImageFolder(tmp_path / "data", size=(6, 8), channels=channels)
-        rows, _ = read_rows(list(source.files), sign(6, 8, channels, dtype="UINT8"), None)
+        rows, _ = read_rows([Path(file) for file in source.files], sign(6, 8, channels, dtype="UINT8"), None)
         for index, file in enumerate(source.files):
-            np.testing.assert_array_equal(rows[index], source._decode(file), err_msg=f"{file.name}, {channels}")
+            np.testing.assert_array_equal(rows[index], source._decode(file), err_msg=f"{file}, {channels}")
     assert set(IMAGES) == EXTENSIONS
 
 
@@ -285,3 +285,55 @@ def test_a_model_of_several_inputs(tmp_path: Path) -> None:
     two = Signature(inputs=(*TABLE.inputs, *sign(3).inputs), outputs=())
     with pytest.raises(UsageError, match="this model takes 2 inputs"):
         read_rows([tmp_path / "a.csv"], two, None)
+
+
+# -- texts and columns -----------------------------------------------------------------------------------
+
+TEXTS = sign(dtype="BYTES")
+PEOPLE = Signature(
+    inputs=(
+        TensorSpec(name="age", dtype="FP32", shape=(-1, 1)),
+        TensorSpec(name="job", dtype="BYTES", shape=(-1, 1)),
+        TensorSpec(name="children", dtype="INT64", shape=(-1,)),
+    ),
+    outputs=(),
+)
+
+
+def test_lines_of_a_text_file_are_texts(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("好电影\n\na, b\n", encoding="utf-8")
+    rows, origins = read_rows([tmp_path / "a.txt"], TEXTS, None)
+    assert rows.dtype == object and rows.tolist() == ["好电影", "", "a, b"]
+    assert origins == [f"{tmp_path}/a.txt[{index}]" for index in range(3)]
+    assert read_rows([tmp_path / "a.txt"], sign(1, dtype="BYTES"), None)[0].shape == (3, 1)
+    (tmp_path / "b.txt").write_bytes(b"\xff\xfe")
+    with pytest.raises(DataError, match="b.txt: is not text in UTF-8"):
+        read_rows([tmp_path / "b.txt"], TEXTS, None)
+    with pytest.raises(ShapeError, match="texts, but the model takes several for each row"):
+        read_rows([tmp_path / "a.txt"], sign(4, dtype="BYTES"), None)
+
+
+def test_a_column_of_texts_is_the_only_one_or_called_as_the_input(tmp_path: Path) -> None:
+    assert read_rows([table(tmp_path, "review\ngood\nbad\n")], TEXTS, None)[0].tolist() == ["good", "bad"]
+    assert read_rows([table(tmp_path, "n,x\n1,good\n2,\n")], TEXTS, None)[0].tolist() == ["good", ""]
+    with pytest.raises(UnknownNameError, match="lacks an input of the model: unknown column 'x'"):
+        read_rows([table(tmp_path, "n,m\n1,good\n")], TEXTS, None)
+
+
+def test_several_inputs_are_columns_by_name(tmp_path: Path) -> None:
+    file = table(tmp_path, "job,children,age,other\nnurse,2,31,a\n,0,,b\n")
+    inputs, origins = read_inputs([file], PEOPLE, None)
+    assert {name: rows.shape for name, rows in inputs.items()} == {"age": (2, 1), "job": (2, 1), "children": (2,)}
+    assert inputs["job"].tolist() == [["nurse"], [""]] and inputs["children"].tolist() == [2, 0]
+    assert inputs["age"].dtype == np.float32 and np.isnan(inputs["age"][1, 0]) and len(origins) == 2
+    with pytest.raises(
+        UnknownNameError, match="lacks an input of the model: unknown column 'age'. Did you mean 'agee'"
+    ):
+        read_inputs([table(tmp_path, "job,children,agee\nnurse,2,31\n")], PEOPLE, None)
+    with pytest.raises(DataError, match="holds 2.5, expected INT64 as the model takes"):
+        read_inputs([table(tmp_path, "job,children,age\nnurse,2.5,31\n")], PEOPLE, None)
+    with pytest.raises(DataError, match="row 1, column 'age', got 'old', expected a number"):
+        read_inputs([table(tmp_path, "job,children,age\nnurse,2,old\n")], PEOPLE, None)
+    (tmp_path / "a.txt").write_text("x\n")
+    with pytest.raises(DataError, match="is no table. Give .csv files with a column for each input"):
+        read_inputs([tmp_path / "a.txt"], PEOPLE, None)

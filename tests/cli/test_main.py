@@ -13,18 +13,19 @@ import pytest
 
 from tests.contracts.command import Terminal, run_process
 
-VERBS = ("demo", "doctor", "inspect", "predict", "serve")
+VERBS = ("data check", "demo", "doctor", "inspect", "predict", "serve")
 
 
 def test_help_lists_the_verbs(lepton: Terminal) -> None:
     done = lepton("--help")
     assert done.code == 0 and done.err == ""
-    assert re.findall(r"^  (\w+)  ", done.out, re.MULTILINE) == ["demo", "inspect", "predict", "serve", "doctor"]
+    verbs = re.findall(r"^  (\w+)  ", done.out, re.MULTILINE)
+    assert verbs == ["demo", "inspect", "predict", "serve", "doctor", "data"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help(lepton: Terminal, verb: str) -> None:
-    done = lepton(verb, "--help")
+    done = lepton(*verb.split(), "--help")
     assert done.code == 0 and f"lepton {verb}" in done.out
     for option in re.findall(r"^  (--[a-z-]+)", done.out, re.MULTILINE):
         line = next(line for line in done.out.splitlines() if line.startswith(f"  {option}"))
