@@ -19,6 +19,7 @@ import pytest
 
 from tests.contracts import graphs
 from tests.contracts.bundles import write_bundle
+from tests.contracts.command import run_process
 
 tritonclient = pytest.importorskip("tritonclient.http")
 
@@ -222,3 +223,38 @@ def test_what_cannot_be_served_ends_with_its_reason(folder: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 1 and not done.stdout
     assert "lepton_ai.export(model, " in done.stderr
+
+
+# -- texts -------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_of_strings_is_trained_exported_served_and_asked(tmp_path: Path) -> None:
+    import lepton_ai
+    from tests.models.test_front import TEXTS, reviews
+
+    model = reviews()
+    model.fit(TEXTS, np.arange(len(TEXTS)) % 2, verbose=0)
+    lepton_ai.export(model, tmp_path / "reviews.lepton")
+    asked = ["a GOOD film!", "我爱 film", "", "zebra"]
+    wanted = model.predict(asked)
+    (tmp_path / "asked.txt").write_text("\n".join(asked), encoding="utf-8")
+    lines = run_process("predict", tmp_path / "reviews.lepton", tmp_path / "asked.txt", "--json").out.splitlines()
+    np.testing.assert_allclose([json.loads(line)["output"] for line in lines], wanted, atol=1e-6)
+    with serving(tmp_path / "reviews.lepton") as process:
+        client = tritonclient.InferenceServerClient(process.address)
+        assert client.get_model_metadata("reviews")["inputs"] == [
+            {"name": "review", "datatype": "BYTES", "shape": [-1]}
+        ]
+        for binary in (True, False):
+            given = tritonclient.InferInput("review", [len(asked)], "BYTES")
+            given.set_data_from_numpy(np.array(asked, dtype=object), binary_data=binary)
+            answer = client.infer("reviews", [given]).as_numpy("output")
+            np.testing.assert_allclose(answer, wanted, atol=1e-6)
+        bad = tritonclient.InferInput("review", [2], "BYTES")
+        bad.set_data_from_numpy(np.array([b"good", b"\xff\xfe"], dtype=object), binary_data=True)
+        with pytest.raises(tritonclient.InferenceServerException, match="element 1 is not UTF-8 text"):
+            client.infer("reviews", [bad])
+        np.testing.assert_allclose(client.infer("reviews", [given]).as_numpy("output"), wanted, atol=1e-6)
+        client.close()
+        code, out, _ = process.terminate()
+    assert code == 0 and "loaded: []" in out
