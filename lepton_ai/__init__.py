@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 
 _ROOMS = (
     "bundle",
+    "cleaning",
     "cli",
     "core",
     "data",
@@ -22,7 +23,9 @@ _ROOMS = (
     "models",
     "rng",
     "runtime",
+    "selection",
     "serving",
+    "tasks",
     "training",
     "web",
 )
@@ -35,6 +38,8 @@ _NAMES = {
     "History": "training",
     "ImageFolder": "data",
     "Input": "layers",
+    "LPDNN": "tasks",
+    "LPNN": "tasks",
     "Layer": "layers",
     "LeptonError": "core",
     "LinearRegression": "models",
@@ -54,6 +59,8 @@ _NAMES = {
 }
 
 __all__ = [
+    "LPDNN",
+    "LPNN",
     "Bundle",
     "Callback",
     "EarlyStopping",
@@ -90,6 +97,7 @@ if TYPE_CHECKING:
     from lepton_ai.rng import set_seed
     from lepton_ai.runtime import open_model
     from lepton_ai.serving import serve
+    from lepton_ai.tasks import LPDNN, LPNN
     from lepton_ai.training import Callback, EarlyStopping, History, ModelCheckpoint
 
 

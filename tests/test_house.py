@@ -21,6 +21,7 @@ LONGEST = 400  # lines
 # Which rooms a room may import by itself, besides core. None: all.
 TABLE: dict[str, str | None] = {
     "bundle": "",
+    "cleaning": "data evaluation rng web",
     "cli": None,
     "core": "",
     "data": "bundle rng",
@@ -33,7 +34,9 @@ TABLE: dict[str, str | None] = {
     "models": "bundle data distributed hal layers rng training",
     "rng": "",
     "runtime": "bundle",
+    "selection": "data evaluation",
     "serving": "bundle runtime web",
+    "tasks": "bundle data evaluation exporting layers models serving training",
     "training": "data distributed evaluation hal rng",
     "web": "",
 }
@@ -45,7 +48,23 @@ LATE = {
     "core/extras.py": {"importlib.import_module": "optional packages come in here, in one place for all rooms"},
 }
 # Who asks `core.load_extra` for which optional package: one file per room and package.
-EXTRAS = {"cli/demo.py": {"tritonclient.http"}, "data/table.py": {"pandas"}}
+EXTRAS = {
+    "cleaning/learners.py": {
+        "sklearn.ensemble",
+        "sklearn.linear_model",
+        "sklearn.neighbors",
+        "sklearn.pipeline",
+        "sklearn.preprocessing",
+        "threadpoolctl",
+    },
+    "cleaning/reading.py": {"pandas"},
+    "cli/demo.py": {"tritonclient.http"},
+    "data/audio.py": {"soundfile"},
+    "data/csv_file.py": {"pandas"},
+    "data/parquet.py": {"pyarrow", "pyarrow.parquet"},
+    "data/remote.py": {"fsspec"},
+    "data/video.py": {"av"},
+}
 # Who touches the environment of the process, and why.
 ENVIRONMENT = {"distributed/launch.py": {"GLOO_SOCKET_IFNAME": "a worker tells gloo, which reads nothing else"}}
 

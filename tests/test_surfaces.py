@@ -7,6 +7,7 @@ import json
 import pkgutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,6 +17,8 @@ import lepton_ai
 from lepton_ai.cli import app
 
 NAMES = [
+    "LPDNN",
+    "LPNN",
     "Bundle",
     "Callback",
     "EarlyStopping",
@@ -42,6 +45,18 @@ NAMES = [
 ]
 
 COMMANDS = {
+    "data check": [
+        "--clean",
+        "--fix",
+        "--group",
+        "--html",
+        "--json",
+        "--rule",
+        "--target",
+        "--test",
+        "--time",
+        "FILE_OR_FOLDER",
+    ],
     "demo": ["--epochs", "--folder", "--seed"],
     "doctor": ["--json"],
     "inspect": ["--json", "BUNDLE"],
@@ -93,18 +108,29 @@ def test_rooms_are_attributes_of_the_root_and_nothing_else_is() -> None:
 
 def test_the_command_has_these_verbs_and_options() -> None:
     group: Any = typer.main.get_command(app)
+    commands = dict(_verbs(group))
     found = {
         name: sorted(
             parameter.metavar if parameter.param_type_name == "argument" else max(parameter.opts, key=len)
             for parameter in command.params
         )
-        for name, command in group.commands.items()
+        for name, command in commands.items()
     }
     assert found == COMMANDS
-    for name, command in group.commands.items():
+    for name, command in commands.items():
         assert command.help, name
         for parameter in command.params:
             assert parameter.help, f"{name} {parameter.name}"
+
+
+def _verbs(group: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """Each verb with its command; those of a group as `group verb`."""
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            assert command.help, name
+            yield from _verbs(command, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", command
 
 
 # -- what an import loads ----------------------------------------------------------------------------------------
@@ -133,7 +159,19 @@ def test_the_run_wing_loads_neither_torch_nor_the_make_wing(room: str) -> None:
     loaded = loaded_by(f"import lepton_ai.{room}")
     tops = {name.partition(".")[0] for name in loaded}
     assert not tops & {"torch", "scipy", "sklearn", "pandas", "keras"}
-    make = ("data", "datasets", "distributed", "exporting", "hal", "layers", "models", "rng", "training")
+    make = (
+        "cleaning",
+        "data",
+        "datasets",
+        "distributed",
+        "exporting",
+        "hal",
+        "layers",
+        "models",
+        "rng",
+        "tasks",
+        "training",
+    )
     assert not [name for name in loaded if name.startswith(tuple(f"lepton_ai.{each}" for each in make))]
 
 
