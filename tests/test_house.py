@@ -64,6 +64,7 @@ EXTRAS = {
     "data/parquet.py": {"pyarrow", "pyarrow.parquet"},
     "data/remote.py": {"fsspec"},
     "data/video.py": {"av"},
+    "training/trackers.py": {"mlflow", "tensorboardX", "wandb"},
 }
 # Who touches the environment of the process, and why.
 ENVIRONMENT = {"distributed/launch.py": {"GLOO_SOCKET_IFNAME": "a worker tells gloo, which reads nothing else"}}
@@ -316,7 +317,7 @@ def test_this_repository_names_no_machine_of_ours() -> None:
     """Paths of the machines it was written on, and hosts of registries, help nobody else."""
     # One letter of each in brackets, so that this very file passes as well.
     homes = re.compile(r"/wor[k]/|https?://[\w.]*pyp[i]\.org|download\.pytorc[h]\.org")
-    skipped = {".git", ".venv", "runs", "build", "dist", "__pycache__"}
+    skipped = {".git", ".venv", "runs", "build", "dist", "__pycache__", ".environments"}
     for folder, below, found in os.walk(HERE):
         below[:] = [name for name in below if name not in skipped and not name.endswith((".egg-info", "_cache"))]
         for name in found:

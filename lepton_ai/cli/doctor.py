@@ -32,12 +32,15 @@ def examine(*, as_json: bool) -> str:
         "allocator": machine.allocator,
         "int8": _int8(machine.cpu_flags),
         "devices": _devices(),
+        "plans": _plans(),
         "packages": {part: {name: _version(name) for name in names} for part, names in PARTS.items()},
     }
     if as_json:
         return orjson.dumps(facts, option=orjson.OPT_INDENT_2).decode()
-    packages = facts.pop("packages")
+    packages, plans = facts.pop("packages"), facts.pop("plans")
     lines = [f"{key:<12} {', '.join(value) if isinstance(value, list) else value}" for key, value in facts.items()]
+    if plans:
+        lines += ["", "plans chosen on this machine", *(f"  {each['work']}: {each['says']}" for each in plans)]
     for part, found in packages.items():
         lines.append("")
         lines.append(part)
@@ -64,6 +67,14 @@ def _devices() -> list[str]:
     if torch.backends.mps.is_available():
         names.append("Apple GPU")
     return ["cpu", *names]
+
+
+def _plans() -> list[dict[str, Any]]:
+    if importlib.util.find_spec("torch") is None:
+        return []
+    from lepton_ai.hal import chosen_plans
+
+    return [{"work": each.work, "says": each.describe(), "seconds": each.seconds} for each in chosen_plans()]
 
 
 def _int8(flags: tuple[str, ...]) -> str:

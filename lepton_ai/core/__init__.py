@@ -20,7 +20,7 @@ from lepton_ai.core.errors import (
 )
 from lepton_ai.core.events import Channel
 from lepton_ai.core.extras import load_extra
-from lepton_ai.core.files import atomic_directory, sha256, write_atomic
+from lepton_ai.core.files import atomic_directory, cache_folder, sha256, write_atomic
 from lepton_ai.core.machine import Machine, this_machine
 from lepton_ai.core.names import Registry, snake_case, unique_name, unknown_name
 
@@ -44,6 +44,7 @@ __all__ = [
     "UsageError",
     "WorkerError",
     "atomic_directory",
+    "cache_folder",
     "constructor_arguments",
     "constructor_values",
     "load_extra",

@@ -22,6 +22,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def cache_folder(given: str | Path | None = None) -> Path | None:
+    """`given`, or this user's cache folder; None where there is no home."""
+    if given is not None:
+        return Path(given)
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return None
+    place = {"darwin": "Library/Caches/lepton", "win32": "AppData/Local/lepton/Cache"}
+    return home / place.get(sys.platform, ".cache/lepton")
+
+
 def write_atomic(path: Path, content: bytes) -> None:
     """Write `content` so that `path` holds the old bytes or the new ones, never a part.
 

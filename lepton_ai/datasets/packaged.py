@@ -3,14 +3,13 @@
 import gzip
 import importlib.util
 import io
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from lepton_ai.core import DataError, MissingExtraError, sha256, write_atomic
+from lepton_ai.core import DataError, MissingExtraError, cache_folder, sha256, write_atomic
 
 # What reading a damaged file raises: EOFError and zlib's error come from gzip.
 _BROKEN = (OSError, EOFError, ValueError)
@@ -43,18 +42,6 @@ def read_numbers(path: Path, *, separator: str | None = ",", header: bool = Fals
         return np.loadtxt(io.BytesIO(content), delimiter=separator, skiprows=int(header), ndmin=2)
     except _BROKEN as error:
         raise DataError(f"the file is damaged ({error})", at=str(path), fix="Install its package again.") from error
-
-
-def cache_folder(given: str | Path | None) -> Path | None:
-    """`given`, or this user's cache folder; None where there is no home."""
-    if given is not None:
-        return Path(given)
-    try:
-        home = Path.home()
-    except RuntimeError:
-        return None
-    place = {"darwin": "Library/Caches/lepton", "win32": "AppData/Local/lepton/Cache"}
-    return home / place.get(sys.platform, ".cache/lepton")
 
 
 def read_cached(source: Path, name: str, shape: tuple[int, ...], cache_dir: str | Path | None) -> npt.NDArray[np.uint8]:

@@ -22,21 +22,33 @@ class ExecutionPlan(msgspec.Struct, frozen=True, kw_only=True):
     compile: bool = False
     precision: str = "float32"
 
+    def describe(self) -> str:
+        """What differs from the default, as one would write it.
 
+        Example:
+            >>> ExecutionPlan(threads=1, precision="bfloat16").describe()
+            "threads=1, precision='bfloat16'"
+        """
+        default = ExecutionPlan()
+        own = [name for name in self.__struct_fields__ if getattr(self, name) != getattr(default, name)]
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in own) or "default"
+
+
+NAMES = ("default", "auto")
 PRECISIONS = ("float32", "bfloat16")
 
 
 def get_plan(plan: "str | ExecutionPlan") -> ExecutionPlan:
-    """A plan from its name ("default") or itself, checked.
+    """A plan from its name or itself, checked. "auto" is the default, from which the race of `fit` sets out.
 
     Raises: UnknownNameError, ConfigError.
     """
     if isinstance(plan, str):
-        if plan != "default":
-            raise unknown_name("plan", plan, ["default"], at="compile(plan=...)")
+        if plan not in NAMES:
+            raise unknown_name("plan", plan, list(NAMES), at="compile(plan=...)")
         return ExecutionPlan()
     if not isinstance(plan, ExecutionPlan):
-        raise ConfigError(at="compile(plan=...)", got=plan, expected='"default" or an ExecutionPlan')
+        raise ConfigError(at="compile(plan=...)", got=plan, expected='"default", "auto" or an ExecutionPlan')
     if plan.precision not in PRECISIONS:
         raise unknown_name("precision", plan.precision, list(PRECISIONS), at="ExecutionPlan.precision")
     if plan.threads is not None and plan.threads < 1:

@@ -88,6 +88,7 @@ from lepton_ai.layers.initializers import (
 from lepton_ai.layers.kernel import KernelLayer, KernelOptions
 from lepton_ai.layers.layer import Layer, LayerOptions
 from lepton_ai.layers.lookup import StringLookup
+from lepton_ai.layers.low_rank import LowRank, add_adapter, remove_adapter, takes_adapter
 from lepton_ai.layers.masking import Masking
 from lepton_ai.layers.masks import carry, takes
 from lepton_ai.layers.merging import Add, Average, Concatenate, Dot, Maximum, MergeLayer, Minimum, Multiply, Subtract
@@ -241,6 +242,7 @@ __all__ = [
     "LecunNormal",
     "LecunUniform",
     "LogScaling",
+    "LowRank",
     "Masking",
     "MaxNorm",
     "MaxPooling1D",
@@ -342,6 +344,7 @@ __all__ = [
     "ZeroPadding2D",
     "ZeroPadding3D",
     "Zeros",
+    "add_adapter",
     "as_texts",
     "carry",
     "deserialize",
@@ -354,7 +357,9 @@ __all__ = [
     "is_symbolic",
     "leaves",
     "map_leaves",
+    "remove_adapter",
     "serialize",
     "takes",
+    "takes_adapter",
     "within",
 ]

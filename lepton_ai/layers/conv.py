@@ -75,8 +75,8 @@ class Convolution(KernelLayer, Generic[Window], abc.ABC):
             )
         return channels
 
-    def convolve(self, x: Tensor, bias: Tensor | None, groups: int) -> Tensor:
-        """`x`, `(B, C, *spatial)`, under the kernel."""
+    def convolve(self, x: Tensor, bias: Tensor | None, groups: int, kernel: Tensor | None = None) -> Tensor:
+        """`x`, `(B, C, *spatial)`, under the kernel: this layer's, or another of as many channels and its size."""
         padding: tuple[int, ...] = (0,) * self.rank
         if self.padding == "causal":
             x = F.pad(x, ((self.kernel_size[0] - 1) * self.dilation_rate[0], 0))
@@ -87,7 +87,8 @@ class Convolution(KernelLayer, Generic[Window], abc.ABC):
             else:
                 x = F.pad(x, flat(pairs))
         convolve = _CONVOLVE[self.rank]
-        y: Tensor = convolve(x, self.weight, bias, self.strides, padding, self.dilation_rate, groups)
+        kernel = self.weight if kernel is None else kernel
+        y: Tensor = convolve(x, kernel, bias, self.strides, padding, self.dilation_rate, groups)
         return y
 
     def compute_output_shape(self, input_shape: Any) -> Shape:

@@ -15,6 +15,7 @@ from lepton_ai.layers.config import Configured
 from lepton_ai.layers.constraints import Constraint
 from lepton_ai.layers.initializers import Initializer, get_initializer
 from lepton_ai.layers.masks import uses_mask
+from lepton_ai.layers.recompute import recomputed, recomputes_now
 from lepton_ai.layers.regularizers import Regularizer
 from lepton_ai.layers.shapes import is_shape, leaves, map_leaves, merge, shapes_of, show
 from lepton_ai.layers.symbolic import Node, SymbolicTensor, is_symbolic
@@ -53,6 +54,7 @@ class Layer(Configured, nn.Module):
     accepts_missing: bool = False  # NaN in the input is an answer, not a mistake
     supports_masking: bool = False  # each step of the output belongs to the same step of the input, and so its mask
     makes_mask: bool = False  # its output has a mask even where its input has none
+    recompute: bool = False  # in training, compute again in the backward pass what would be kept for it
     # How Keras orders the axes of a weight, where torch's kernels want another order.
     keras_axes: ClassVar[dict[str, tuple[int, ...]]] = {}
 
@@ -262,6 +264,8 @@ class Layer(Configured, nn.Module):
         else:
             self.ensure_built(shapes_of(args))
         try:
+            if self.recompute and recomputes_now(self):
+                return recomputed(self, self.call, args, kwargs)
             return self.call(*args, **kwargs)
         except (RuntimeError, IndexError) as error:
             self._explain(args, error)

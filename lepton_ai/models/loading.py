@@ -12,6 +12,7 @@ from torch import nn
 from lepton_ai.bundle import Bundle, numpy_dtype
 from lepton_ai.core import BundleError, LeptonError
 from lepton_ai.layers import Fitted, Input, Layer, deserialize
+from lepton_ai.models.adapters import attach_adapters
 from lepton_ai.models.architecture import ARCHITECTURE, Architecture
 from lepton_ai.models.model import Model, ModuleModel
 from lepton_ai.models.sequential import Sequential
@@ -39,6 +40,7 @@ def load(path: str | Path, module: nn.Module | None = None) -> Model:
         raise BundleError(f"has an architecture of format {architecture.format}", at=str(path), fix="Update lepton-ai.")
     try:
         model = _rebuild(architecture, module, path)
+        attach_adapters(model, architecture.adapters)
     except (KeyError, IndexError, TypeError, RecursionError, RuntimeError, MemoryError) as error:
         if isinstance(error, LeptonError):
             raise

@@ -3,6 +3,7 @@
 import dataclasses
 import tempfile
 import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def distributed_train(
     shuffle: bool = True,
     verbose: int | str = "auto",
     augment: Any = None,
+    unfreeze: Mapping[int, str | Sequence[str]] | None = None,
     seed: int | None = None,
 ) -> History:
     """Train a compiled model with `num_workers` processes; it holds the trained weights afterwards.
@@ -41,8 +43,8 @@ def distributed_train(
     exception: each worker normalises by its own part of the batch, and running statistics are averaged at the end
     of each epoch; a warning says so.
 
-    `augment` is as of `Model.fit`. Callbacks run in the first worker, which is another process: what they change in
-    themselves stays there.
+    `augment` and `unfreeze` are as of `Model.fit`. Callbacks run in the first worker, which is another process: what
+    they change in themselves stays there.
 
     Raises: as `Model.fit`; WorkerError with the rank and the traceback of a worker that fails.
     """
@@ -55,6 +57,7 @@ def distributed_train(
         shuffle=shuffle,
         steps_per_epoch=steps_per_epoch,
         augment=augment,
+        unfreeze=unfreeze,
         seed=seed,
     )
     job = dataclasses.replace(job, callbacks=[*(callbacks or []), *progress(verbose)])

@@ -14,6 +14,7 @@ from torch import Tensor
 from lepton_ai.bundle import Draft, Manifest, check_name, create, timestamp
 from lepton_ai.core import LeptonError, UsageError, this_machine
 from lepton_ai.layers import Layer
+from lepton_ai.models.adapters import adapters_of
 from lepton_ai.models.architecture import ARCHITECTURE
 from lepton_ai.models.signature import signature
 from lepton_ai.models.trainer import Trainer
@@ -33,7 +34,9 @@ def write_parts(draft: Draft, model: Trainer, *, name: str | None = None) -> Man
         model.ensure_built(model.input_specs[0].shape)
     if not model.built:
         raise UsageError(f"{model.label} has no weights yet", fix="Call it on an example, or fit it, before saving.")
-    architecture = msgspec.structs.replace(model.architecture(), frozen=frozen(model), training=_training(model))
+    architecture = msgspec.structs.replace(
+        model.architecture(), frozen=frozen(model), training=_training(model), adapters=adapters_of(model)
+    )
     draft.write(ARCHITECTURE, msgspec.json.format(msgspec.json.encode(architecture), indent=1))
     draft.write(WEIGHTS, safetensors.torch.save(_weights(model)))
     if model.profile is not None:
@@ -110,5 +113,6 @@ def _lineage(model: Trainer) -> dict[str, str]:
         "epochs": str(len(history.epoch)),
         "seconds": f"{sum(history.seconds):.1f}",
         "optimizer": type(model.optimizer).__name__,
+        "plan": history.plan.removeprefix("plan: "),
         "rows": "" if model.profile is None else str(model.profile.rows),
     }

@@ -1,6 +1,7 @@
 """Compile, fit, evaluate, predict: Keras' face over the training engine."""
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,7 @@ from lepton_ai.models.arguments import (
     validation_parts,
     whole,
 )
+from lepton_ai.models.fine_tuning import Unfreezing
 from lepton_ai.models.inputs import conform, is_table, raw_source
 from lepton_ai.models.missing import missing_inputs
 from lepton_ai.models.network import Network, specs_of
@@ -59,6 +61,7 @@ class Trainer(Network):
     objective: Objective | None = None
     optimizer: Optimizer | None = None
     plan: ExecutionPlan = ExecutionPlan()
+    race: bool = False
     profile: Profile | None = None
     labels: tuple[str, ...] = ()
     history: History | None = None
@@ -73,13 +76,14 @@ class Trainer(Network):
     ) -> None:
         """Say how to train: optimiser, loss and metrics by their Keras names or as objects.
 
+        `plan="auto"` lets `fit` race execution plans, and keep the fastest for this model, machine and data.
         With several outputs, `loss`, `metrics` and `loss_weights` are lists in their order or dicts by name.
 
         Raises: UnknownNameError with the nearest name.
         """
         self.optimizer = get_optimizer(optimizer)
         self.objective = Objective(loss, metrics, loss_weights)
-        self.plan = get_plan(plan)
+        self.plan, self.race = get_plan(plan), plan == "auto"
 
     def fit(
         self,
@@ -100,6 +104,7 @@ class Trainer(Network):
         validation_freq: int = 1,
         *,
         augment: Any = None,
+        unfreeze: Mapping[int, str | Sequence[str]] | None = None,
         seed: int | None = None,
         run: str | Path | None = None,
         checkpoint_every: int | str = "5min",
@@ -108,12 +113,14 @@ class Trainer(Network):
 
         Args:
             batch_size: rows per step, 32 if not given.
-            verbose: 0 silent, 1 a bar, 2 a line per epoch, "auto" a bar on a terminal.
+            verbose: 0 silent, 1 a bar, 2 a line per epoch; on a terminal "auto" is a bar, "curves" draws the loss.
             validation_split: the last part of the rows is held out, before shuffling, as in Keras.
             class_weight: weight of each class' rows in the loss.
             steps_per_epoch: length of an epoch; data that ends sooner starts over in a new order.
             augment: what changes inputs and targets together in training: `MixUp()`, `CutMix()`, random layers
                 (which move masks with their images, and leave labels), or a list of these.
+            unfreeze: layers by the epoch from which they train, `{0: ["head"], 2: ["body.top"], 4: "all"}`; until then
+                they are frozen. Afterwards each is as trainable as before.
             seed: of order, dropout and augmentation; `set_seed`'s if not given.
             run: a folder for checkpoints; if one is there, training goes on from the newest, as if it had never
                 stopped. The data's size, the batches, the model, the objective and the plan must be the same; epochs
@@ -149,6 +156,7 @@ class Trainer(Network):
             steps_per_epoch=steps_per_epoch,
             validation_batch_size=validation_batch_size,
             augment=augment,
+            unfreeze=unfreeze,
             seed=seed,
         )
         job = dataclasses.replace(
@@ -161,6 +169,7 @@ class Trainer(Network):
             checkpoint_every=checkpoint_every,
         )
         self.history = fit(job)
+        self.plan = job.plan
         self.keep_data(source)
         return self.history
 
@@ -175,6 +184,7 @@ class Trainer(Network):
         steps_per_epoch: int | None = None,
         validation_batch_size: int | None = None,
         augment: Any = None,
+        unfreeze: Mapping[int, str | Sequence[str]] | None = None,
         seed: int | None = None,
     ) -> Job:
         """The engine's job for this model: data checked, model built, objective bound."""
@@ -199,6 +209,7 @@ class Trainer(Network):
             validation = Loader(held_out, validation_batch_size or batch_size)
             self._bind(objective, validation)
         assert self.optimizer is not None
+        self.optimizer.check_rates(name for name, _ in self.named_parameters())
         return Job(
             module=self,
             objective=objective,
@@ -208,8 +219,10 @@ class Trainer(Network):
             validation=validation,
             penalty=self.penalty if self._regularized() else None,
             constrain=self.constrain if self._constrained() else None,
+            freezing=None if unfreeze is None else Unfreezing(self, unfreeze),
             augment=changes,
-            plan=self.plan,
+            plan=ExecutionPlan() if self.race else self.plan,
+            race=self.race,
             missing=missing,
             seed=seed,
         )

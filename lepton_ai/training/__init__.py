@@ -1,5 +1,6 @@
 """The training engine: one loop for any `torch.nn.Module`, and the losses, metrics, optimisers it works with."""
 
+from lepton_ai.training.batch_size import BatchSizes, find_batch_size
 from lepton_ai.training.callbacks import (
     Callback,
     CSVLogger,
@@ -11,6 +12,7 @@ from lepton_ai.training.callbacks import (
     TimeBudget,
 )
 from lepton_ai.training.evaluate import evaluate, predict
+from lepton_ai.training.freezing import Freezing
 from lepton_ai.training.history import History
 from lepton_ai.training.loop import fit
 from lepton_ai.training.losses import (
@@ -107,7 +109,8 @@ from lepton_ai.training.optimizers import (
     get_optimizer,
 )
 from lepton_ai.training.policies import StepPolicies
-from lepton_ai.training.progress import progress
+from lepton_ai.training.profiler import Profile
+from lepton_ai.training.progress import Curves, progress
 from lepton_ai.training.rate_finder import RateFinding, find_learning_rate
 from lepton_ai.training.run import Job, Run, load_result
 from lepton_ai.training.schedules import (
@@ -124,6 +127,7 @@ from lepton_ai.training.schedules import (
     StepDecay,
     WarmUp,
 )
+from lepton_ai.training.trackers import MLflow, TensorBoard, WandB
 
 __all__ = [
     "AUC",
@@ -140,6 +144,7 @@ __all__ = [
     "Adamax",
     "Augmentation",
     "BalancedAccuracy",
+    "BatchSizes",
     "BinaryAccuracy",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
@@ -160,6 +165,7 @@ __all__ = [
     "CosineDecay",
     "CosineDecayRestarts",
     "CosineSimilarity",
+    "Curves",
     "CutMix",
     "Dice",
     "EarlyStopping",
@@ -168,6 +174,7 @@ __all__ = [
     "FBetaScore",
     "FalseNegatives",
     "FalsePositives",
+    "Freezing",
     "Ftrl",
     "Hinge",
     "History",
@@ -184,6 +191,7 @@ __all__ = [
     "LogCosh",
     "Loss",
     "LossMetric",
+    "MLflow",
     "MatthewsCorrelation",
     "Mean",
     "MeanAbsoluteError",
@@ -209,6 +217,7 @@ __all__ = [
     "PolynomialDecay",
     "Precision",
     "PrecisionAtRecall",
+    "Profile",
     "R2Score",
     "RMSprop",
     "RateFinding",
@@ -230,6 +239,7 @@ __all__ = [
     "StopAt",
     "Sum",
     "SupervisedContrastive",
+    "TensorBoard",
     "TimeBudget",
     "TopKCategoricalAccuracy",
     "Triplet",
@@ -237,9 +247,11 @@ __all__ = [
     "TrueNegatives",
     "TruePositives",
     "Tversky",
+    "WandB",
     "WarmUp",
     "check_augmentation",
     "evaluate",
+    "find_batch_size",
     "find_learning_rate",
     "fit",
     "get_loss",

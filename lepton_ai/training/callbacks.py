@@ -24,9 +24,13 @@ class Running(Protocol):
     history: History
     epoch: int
     step: int
+    total_steps: int
+    stopping: bool
     steps_per_epoch: int | None
     rows: int
     loss_sum: Tensor
+    epoch_started: float
+    waited: float
     schedule: Schedule
     learning_rate_scale: float
 

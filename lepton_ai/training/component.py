@@ -59,6 +59,8 @@ def _stored(value: object, at: str) -> object:
         return value.config()
     if isinstance(value, tuple | list):
         return [_stored(each, f"{at}[{index}]") for index, each in enumerate(value)]
+    if isinstance(value, Mapping) and all(isinstance(key, str) for key in value):
+        return {key: _stored(each, f"{at}[{key!r}]") for key, each in value.items()}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ConfigError(

@@ -37,6 +37,8 @@ def job_facts(job: Any, device: torch.device) -> dict[str, Any]:
         "shuffle": loader.shuffle,
         "gradient_accumulation_steps": job.optimizer.gradient_accumulation_steps or 1,
         "use_ema": job.optimizer.use_ema,
+        "rates": dict(job.optimizer.rates or {}),  # the optimiser's state is kept in the order of its groups
+        "unfreeze": {} if job.freezing is None else job.freezing.described,
         "augmentation": [_described_change(each) for each in job.augment],
         "loss": [None if head.loss is None else _described(head.loss) for head in job.objective.heads],
         "metrics": [[_described(metric) for metric in head.metrics] for head in job.objective.heads],

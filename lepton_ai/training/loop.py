@@ -1,23 +1,24 @@
 """The loop."""
 
+import contextlib
 import logging
 import math
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import nn
 
 from lepton_ai.core import DivergedError, StorageError
 from lepton_ai.data import Indexed
-from lepton_ai.hal import applied
+from lepton_ai.hal import applied, get_device
 from lepton_ai.training.checkpoints import Checkpoints
 from lepton_ai.training.diverged import bad_weight, first_bad
 from lepton_ai.training.evaluate import evaluate
+from lepton_ai.training.freezing import kept_frozen
 from lepton_ai.training.history import History
 from lepton_ai.training.interrupt import TERMINATED, Interrupt
 from lepton_ai.training.masked import answer, makes_masks
+from lepton_ai.training.race import take_plan
 from lepton_ai.training.run import Job, Run, all_finite, device_batch, kept_generators
 from lepton_ai.training.step import Step
 
@@ -38,21 +39,25 @@ def fit(job: Job) -> History:
     Raises: DivergedError naming the step whose loss is not finite; the module keeps its last good weights.
     """
     interrupt = Interrupt(worker=job.world.size > 1)
-    with applied(job.plan) as device, kept_generators(device), interrupt:
-        run = Run(job, device, interrupt)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(kept_generators(get_device(job.plan.device)))
+        stack.enter_context(kept_frozen(job.freezing))
+        stack.enter_context(interrupt)
+        line = take_plan(job, interrupt)
+        run = Run(job, stack.enter_context(applied(job.plan)), interrupt)
         run.resume()
-        forward = torch.compile(run.module) if job.plan.compile else run.module
+        run.history.plan = run.history.plan or line
         for callback in run.callbacks:
             callback.on_train_begin()
         try:
             while run.epoch < job.epochs and (run.step > 0 or not run.stopping):
                 run.begin_epoch()
-                train_epoch(run, forward)
+                train_epoch(run)
                 logs = run.training_logs()
                 with run.averaged():
                     if job.validation is not None and (run.epoch + 1) % job.validation_freq == 0:
                         measured = evaluate(
-                            run.module, job.objective, job.validation, device, job.world, job.penalty, job.missing
+                            run.module, job.objective, job.validation, run.device, job.world, job.penalty, job.missing
                         )
                         logs |= {f"val_{name}": value for name, value in measured.items()}
                     run.end_epoch(logs)
@@ -95,11 +100,11 @@ def _keep_interrupted(run: Run) -> None:
     log.warning("interrupted in epoch %d, step %d; checkpoint in %s%s", run.epoch + 1, run.step, path, hint)
 
 
-def train_epoch(run: Run, forward: Callable[..., Any]) -> None:
+def train_epoch(run: Run) -> None:
     """The steps of one epoch, from `run.step` on."""
-    job, world = run.job, run.job.world
+    world = run.job.world
     parameters = list(run.module.parameters())
-    step = Step(run, forward)
+    step = Step(run)
     run.module.train()
     for batches in run.batches():
         loss = step.gradients(batches)
@@ -107,16 +112,10 @@ def train_epoch(run: Run, forward: Callable[..., Any]) -> None:
         if not math.isfinite(total.item()):
             what = f"the loss became {total.item()} in epoch {run.epoch + 1}, step {run.step + 1}"
             raise _diverged(run, what, first_bad(step, batches))
-        for group in run.optimizer.param_groups:
-            group["lr"] = run.learning_rate
-        run.optimizer.step()
-        if job.constrain is not None:
-            job.constrain()
-        run.optimizer.zero_grad(set_to_none=True)
-        step.count()
+        step.update()
+        if run.average is not None:  # before callbacks, one of which may end the run
+            run.average.update(run.total_steps + 1)
         run.end_step(total, batches[0].global_rows)
-        if run.average is not None:
-            run.average.update(run.total_steps)
         if run.ending:
             break
         if run.checkpoints is not None:

@@ -10,6 +10,7 @@ from torch import nn
 from lepton_ai.core import UsageError
 from lepton_ai.training.component import Component, number
 from lepton_ai.training.policies import DEFAULTS, Average, StepPolicies, checked_policies, clipper
+from lepton_ai.training.rates import check_names, spread
 from lepton_ai.training.schedules import Constant, Schedule, get_schedule
 
 Rate = float | Schedule | Mapping[str, object]
@@ -33,6 +34,7 @@ class Optimizer(Component):
     ema_momentum: float
     ema_overwrite_frequency: int | None
     gradient_accumulation_steps: int | None
+    rates: Mapping[str, float] | None
 
     def __init__(self, learning_rate: Rate, weight_decay: float | None, **policies: Unpack[StepPolicies]) -> None:
         for name, value in checked_policies(policies, type(self).__name__).items():
@@ -51,13 +53,15 @@ class Optimizer(Component):
         return schedule if total_steps is None else schedule.bind(total_steps)
 
     def build(self, parameters: Iterable[tuple[str, nn.Parameter]], *, fused: bool = True) -> torch.optim.Optimizer:
-        """A torch optimiser over the named parameters that train.
+        """A torch optimiser over those of the named parameters that train.
 
         Until the loop sets a rate, it is that of `learning_rate`, or 0.0 where that is a schedule. `fused` takes
         torch's fused kernel where there is one for these parameters.
 
-        Raises: UsageError if no parameter trains.
+        Raises: UsageError if no parameter trains; UnknownNameError if `rates` name what is not there.
         """
+        parameters = list(parameters)
+        self.check_rates(name for name, _ in parameters)
         trained = [(name, parameter) for name, parameter in parameters if parameter.requires_grad]
         if not trained:
             raise UsageError(
@@ -67,6 +71,8 @@ class Optimizer(Component):
         rate = self.learning_rate
         start = 0.0 if isinstance(rate, Schedule) and not isinstance(rate, Constant) else get_schedule(rate)(0)
         made = self.make(trained, start, fused and able)
+        if self.rates:
+            spread(made, self.rates)
         clip = clipper(self.clipnorm, self.clipvalue, self.global_clipnorm)
         if clip is not None:
             weights = [parameter for _, parameter in trained]
@@ -77,6 +83,13 @@ class Optimizer(Component):
 
             made.register_step_pre_hook(shorten)
         return made
+
+    def check_rates(self, weights: Iterable[str]) -> None:
+        """Whether `rates` name layers of these weights, which are given by their paths.
+
+        Raises: UnknownNameError with the nearest name.
+        """
+        check_names(self.rates, weights, f"{type(self).__name__}.rates")
 
     def average(self, parameters: Iterable[nn.Parameter]) -> Average | None:
         """The running mean of the weights that train, if it was asked for."""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from lepton_ai.core import ConfigError, unknown_name
 from lepton_ai.training.component import number, whole
+from lepton_ai.training.rates import checked_rates
 
 
 class StepPolicies(TypedDict, total=False):
@@ -23,6 +24,9 @@ class StepPolicies(TypedDict, total=False):
     weights take its values every so many steps.
 
     `gradient_accumulation_steps` batches make one step: as if they were one batch, however uneven they are.
+
+    `rates` multiply the learning rate of the layers that they name by path, `{"backbone": 0.1, "backbone.stem": 0.0}`:
+    whatever schedule or callback sets the rate. Of several names that hold a weight, the longest counts.
     """
 
     clipnorm: float | None
@@ -32,6 +36,7 @@ class StepPolicies(TypedDict, total=False):
     ema_momentum: float
     ema_overwrite_frequency: int | None
     gradient_accumulation_steps: int | None
+    rates: Mapping[str, float] | None
 
 
 DEFAULTS: Mapping[str, Any] = {
@@ -42,6 +47,7 @@ DEFAULTS: Mapping[str, Any] = {
     "ema_momentum": 0.99,
     "ema_overwrite_frequency": None,
     "gradient_accumulation_steps": None,
+    "rates": None,
 }
 _CLIPS = ("clipnorm", "clipvalue", "global_clipnorm")
 
@@ -67,6 +73,7 @@ def checked_policies(given: Mapping[str, Any], owner: str) -> dict[str, Any]:
     for name in ("ema_overwrite_frequency", "gradient_accumulation_steps"):
         if policies[name] is not None:
             policies[name] = whole(f"{owner}.{name}", policies[name], 1)
+    policies["rates"] = checked_rates(policies["rates"], f"{owner}.rates")
     return policies
 
 

@@ -1,24 +1,46 @@
-"""Progress for people: a bar on a terminal, a line per epoch elsewhere."""
+"""Progress for people: a bar or curves on a terminal, a line per epoch elsewhere."""
 
 import sys
 import time
+from itertools import groupby
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
-from lepton_ai.core import ConfigError
+from lepton_ai.core import ConfigError, unknown_name
 from lepton_ai.training.callbacks import Callback, Logs, Running
+from lepton_ai.training.plot import plot
+
+# Less of an epoch than this, or less time, spent waiting for data is nothing to think about.
+_SHARE, _SECONDS = 0.05, 0.1
+_COLOURS, _ROWS = ("cyan", "magenta"), 16
 
 
 def epoch_line(run: Running, epoch: int, started: float, logs: Logs) -> str:
     """An epoch that ended, in a line."""
     metrics = "  ".join(f"{name} {value:.4g}" for name, value in logs.items())
-    return f"epoch {epoch + 1}/{run.job.epochs}  {time.perf_counter() - started:.1f}s  {metrics}"
+    waited = waiting(run.history.waited[-1], run.history.seconds[-1])
+    return f"epoch {epoch + 1}/{run.job.epochs}  {time.perf_counter() - started:.1f}s  {metrics}{waited}"
+
+
+def waiting(waited: float, seconds: float) -> str:
+    """The share of `seconds` in which there was no batch to train on; nothing if it is small.
+
+    Example:
+        >>> waiting(2.3, 10.0), waiting(0.3, 10.0)
+        ('  data 23 %', '')
+    """
+    return f"  data {100 * waited / seconds:.0f} %" if waited > max(_SHARE * seconds, _SECONDS) else ""
 
 
 class ProgressLines(Callback):
-    """One line per epoch on standard output."""
+    """One line per epoch on standard output, after that of a plan that was raced for."""
+
+    def on_train_begin(self) -> None:
+        if self.run.job.race:
+            sys.stdout.write(self.run.history.plan + "\n")
 
     def on_epoch_begin(self, epoch: int) -> None:
         self._started = time.perf_counter()
@@ -33,6 +55,8 @@ class ProgressBar(Callback):
 
     def on_train_begin(self) -> None:
         self._console = Console()
+        if self.run.job.race:
+            self._console.print(self.run.history.plan, highlight=False, soft_wrap=True)
         self._bar = Progress(
             TextColumn("epoch {task.fields[epoch]}"),
             BarColumn(bar_width=None),
@@ -63,19 +87,74 @@ class ProgressBar(Callback):
         self._shown = now
         per_step = (now - self._started) / max(1, self.run.step - self._first)
         loss = float(self.run.loss_sum) / max(1, self.run.rows)
-        self._bar.update(
-            self._task, completed=self.run.step, loss=f"loss {loss:.4f}", speed=f"{per_step * 1e3:.1f} ms/step"
-        )
+        speed = f"{per_step * 1e3:.1f} ms/step{waiting(self.run.waited, self.run.seconds - self.run.epoch_started)}"
+        self._bar.update(self._task, completed=self.run.step, loss=f"loss {loss:.4f}", speed=speed)
 
     def on_epoch_end(self, epoch: int, logs: Logs) -> None:
         self._console.print(epoch_line(self.run, epoch, self._started, logs), highlight=False, soft_wrap=True)
 
 
+class Curves(ProgressBar):
+    """On a terminal, the curves of a metric and its `val_` twin, drawn anew after every epoch, over the bar; elsewhere
+    a line for each epoch.
+
+    A run that goes on shows the epochs of earlier processes too.
+    """
+
+    def __init__(self, metric: str = "loss") -> None:
+        self.metric = metric
+
+    def on_train_begin(self) -> None:
+        super().on_train_begin()
+        self._line = ""
+        self._show()
+
+    def on_train_end(self) -> None:
+        super().on_train_end()
+        if self._console.is_terminal and self.run.history.epoch:
+            self._console.print(self._drawn())
+
+    def on_epoch_end(self, epoch: int, logs: Logs) -> None:
+        if self.metric not in logs:
+            raise unknown_name("metric", self.metric, list(logs), at="Curves(metric=...)")
+        if not self._console.is_terminal:
+            super().on_epoch_end(epoch, logs)
+            return
+        self._line = epoch_line(self.run, epoch, self._started, logs)
+        self._show()
+
+    def _show(self) -> None:
+        if self._console.is_terminal:
+            self._live.update(Group(self._drawn(), self._bar))
+
+    def _drawn(self) -> Group:
+        """The curves so far, and under them their names and what the last epoch gave."""
+        past, rows = self.run.history.history, max(3, min(_ROWS, self._console.height - 8))
+        curves = {name: past[name] for name in (self.metric, f"val_{self.metric}") if name in past}
+        styles = dict(enumerate(_COLOURS))
+        drawing = Text(no_wrap=True)
+        for row in plot(curves, self._console.width, rows):
+            for number, cells in groupby(row, key=lambda cell: cell[1]):
+                drawing.append("".join(character for character, _ in cells), styles.get(number, "dim"))
+            drawing.append("\n")
+        for number, name in enumerate(curves):
+            drawing.append(f"━ {name}  ", styles[number])
+        return Group(drawing, Text(self._line))
+
+
 def progress(verbose: int | str) -> list[Callback]:
-    """The callback for `verbose`: 0 nothing, 1 a bar, 2 a line per epoch, "auto" a bar on a terminal only."""
-    if verbose == "auto":
-        verbose = 1 if sys.stdout.isatty() else 2
-    kinds: dict[int, list[Callback]] = {0: [], 1: [ProgressBar()], 2: [ProgressLines()]}
+    """The callback for `verbose`: 0 nothing, 1 a bar, 2 a line per epoch; on a terminal "auto" is a bar and "curves"
+    is curves, elsewhere both are lines."""
+    if verbose in ("auto", "curves") and not sys.stdout.isatty():
+        verbose = 2
+    kinds: dict[int | str, type[Callback] | None] = {
+        0: None,
+        1: ProgressBar,
+        2: ProgressLines,
+        "auto": ProgressBar,
+        "curves": Curves,
+    }
     if verbose not in kinds:
-        raise ConfigError(at="verbose", got=verbose, expected='0, 1, 2 or "auto"')
-    return kinds[int(verbose)]
+        raise ConfigError(at="verbose", got=verbose, expected='0, 1, 2, "auto" or "curves"')
+    kind = kinds[verbose]
+    return [] if kind is None else [kind()]

@@ -1,6 +1,7 @@
 """A run: the job that was given, and everything needed to go on with it."""
 
 import contextlib
+import logging
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,6 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor, nn
 
@@ -26,11 +28,14 @@ from lepton_ai.training.checkpoint import (
 )
 from lepton_ai.training.checkpoints import Checkpoints, get_every
 from lepton_ai.training.facts import differences, job_facts
+from lepton_ai.training.freezing import Freezing
 from lepton_ai.training.history import History
 from lepton_ai.training.interrupt import Interrupt
 from lepton_ai.training.mixing import Augmentation
 from lepton_ai.training.objective import Objective
 from lepton_ai.training.optimizers import Optimizer
+
+log = logging.getLogger("lepton_ai.training")
 
 
 @dataclass(kw_only=True)
@@ -38,10 +43,12 @@ class Job:
     """What to train, on what, for what, for how long.
 
     `penalty` gives the regularisation of the module, if it has one; `constrain` projects its weights after each step,
-    if some have limits. `folder` is where the run keeps its checkpoints, taken `checkpoint_every` so many steps or such
-    a time ("5min"; by one worker alone) and after every epoch: the job goes on from the newest. `missing` says where
-    NaN may stand in inputs. `result` is where the leader leaves the final state, for a caller in another process.
-    `augment` changes inputs and targets together in training.
+    if some have limits. `freezing` lets layers train from some epoch on. `folder` is where the run keeps its
+    checkpoints, taken `checkpoint_every` so many steps or such a time ("5min"; by one worker alone) and after every
+    epoch: the job goes on from the newest. `missing` says where NaN may stand in inputs. `result` is where the leader
+    leaves the final state, for a caller in another process. `augment` changes inputs and targets together in training.
+    With `race`, `plan` is where the race for a faster one sets out from; when the job has run it is the plan that was
+    run, and `given` what was asked for.
     """
 
     module: nn.Module
@@ -56,14 +63,20 @@ class Job:
     class_weight: Tensor | None = None
     penalty: Callable[[], Tensor | None] | None = None
     constrain: Callable[[], None] | None = None
+    freezing: Freezing | None = None
     augment: tuple[Augmentation, ...] = ()
     plan: ExecutionPlan = field(default_factory=ExecutionPlan)
+    race: bool = False
     missing: Missing = False
     seed: int = 0
     folder: Path | None = None
     checkpoint_every: int | str = "5min"
     result: Path | None = None
     world: World = field(default_factory=World)
+    given: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.given = "auto" if self.race else msgspec.to_builtins(self.plan)
 
 
 class Run:
@@ -73,11 +86,11 @@ class Run:
         self.job, self.device, self.interrupt = job, device, interrupt
         self.module = job.module
         place(self.module, job.plan, device)
+        self.forward: Callable[..., Any] = torch.compile(self.module) if job.plan.compile else self.module
         for each in job.augment:
             if isinstance(each, nn.Module):
                 each.to(device).train()
-        trained = [(name, value) for name, value in self.module.named_parameters() if value.requires_grad]
-        self.optimizer = job.optimizer.build(trained, fused=job.plan.fused_optimizer)
+        self.optimizer = job.optimizer.build(self.module.named_parameters(), fused=job.plan.fused_optimizer)
         steps = job.loader.steps_per_epoch
         self.accumulated = job.optimizer.gradient_accumulation_steps or 1
         self.steps_per_epoch = None if steps is None else -(-steps // self.accumulated)
@@ -99,7 +112,7 @@ class Run:
         self.stopping = self.ending = self._asked = False
         self.parts = 1  # that each batch is taken in; more where memory did not suffice
         self.last_good: dict[str, Tensor] = {}
-        self.epoch_started = 0.0
+        self.epoch_started = self.waited = 0.0  # the seconds of this epoch in which there was no batch yet
         self._seconds_before, self._began = 0.0, time.perf_counter()
         every = get_every(job.checkpoint_every)
         self.checkpoints = None if job.folder is None else Checkpoints(job.folder, every)
@@ -134,7 +147,9 @@ class Run:
             self.loss_sum.zero_()
             self.head_sums.zero_()
             self.rows = 0
-            self.epoch_started = self.seconds
+            self.epoch_started, self.waited = self.seconds, 0.0
+        if self.job.freezing is not None:
+            self.job.freezing.thaw(self.epoch)
         self.last_good = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
         self._tell(self.callbacks, "on_epoch_begin", self.epoch)
 
@@ -144,13 +159,17 @@ class Run:
         Their `global_rows` count the rows of all of them, so that their losses add up to the mean over the step.
         """
         flow = self.job.loader.epoch(self.epoch, self.step * self.accumulated)
-        if self.accumulated == 1:
-            for batch in flow:
-                yield [batch]
-            return
-        while group := list(islice(flow, self.accumulated)):
-            rows = sum(batch.global_rows for batch in group)
-            yield [batch._replace(global_rows=rows) for batch in group]
+        while True:
+            began = time.perf_counter()
+            group = list(islice(flow, self.accumulated))
+            self.waited += time.perf_counter() - began
+            if not group:
+                return
+            if self.accumulated == 1:
+                yield group
+            else:
+                rows = sum(batch.global_rows for batch in group)
+                yield [batch._replace(global_rows=rows) for batch in group]
 
     def averaged(self) -> contextlib.AbstractContextManager[None]:
         """Inside, the weights are their running mean, if the optimiser keeps one."""
@@ -183,7 +202,7 @@ class Run:
 
     def end_epoch(self, logs: dict[str, float]) -> None:
         """Write history, let callbacks decide."""
-        self.history.append(self.epoch, logs, seconds=self.seconds - self.epoch_started)
+        self.history.append(self.epoch, logs, seconds=self.seconds - self.epoch_started, waited=self.waited)
         self.epoch, self.step = self.epoch + 1, 0
         self._tell(self.callbacks, "on_epoch_end", self.epoch - 1, logs)
         facts = [float(self.stopping), self.learning_rate_scale, float(self.interrupt.asked)]
@@ -206,6 +225,14 @@ class Run:
                 if self.job.world.size == 1:
                     raise
                 self.interrupt.asked = True  # the other workers must stop at the same step
+
+    def stop_compiling(self, reason: str) -> None:
+        """Go on without the compiler, which failed; checkpoints from here on say so."""
+        log.warning("the model cannot be compiled here (%s); training goes on without", reason)
+        self.forward = self.module
+        self.job.plan = msgspec.structs.replace(self.job.plan, compile=False)
+        self.facts = job_facts(self.job, self.device)
+        self.history.plan += "; the compiler failed, and is not used"
 
     # -- checkpoints -------------------------------------------------------------------------------------
 
@@ -242,6 +269,8 @@ class Run:
             "history": self.history.to_dict(),
             "seed": self.job.seed,
             "job": self.facts,
+            "given_plan": self.job.given,
+            "plan": msgspec.to_builtins(self.job.plan),
             "seconds": self.seconds,
             **{name: getattr(self, name) for name in _COUNTERS},
         }
@@ -305,7 +334,8 @@ class Run:
         self._seconds_before, self._began = values["seconds"], time.perf_counter()
 
 
-_COUNTERS = ("epoch", "step", "total_steps", "rows", "learning_rate_scale", "stopping", "epoch_started", "parts")
+_COUNTERS: tuple[str, ...] = ("epoch", "step", "total_steps", "rows", "parts", "epoch_started", "waited")
+_COUNTERS += ("learning_rate_scale", "stopping")
 
 
 def all_finite(module: nn.Module) -> bool:

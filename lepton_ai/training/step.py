@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -55,8 +55,8 @@ class _Counted(NamedTuple):
 class Step:
     """The steps of one epoch, forwards and backwards; everything else that a step is about is the loop's."""
 
-    def __init__(self, run: Run, forward: Callable[..., Any]) -> None:
-        self.run, self.forward = run, forward
+    def __init__(self, run: Run) -> None:
+        self.run = run
         self.resident, self.masked = is_resident(run.job.loader.source), makes_masks(run.module)
         self._pending: _Counted | None = None
 
@@ -71,11 +71,27 @@ class Step:
             try:
                 return self._attempt(batches)
             except RuntimeError as error:
-                if not is_out_of_memory(error) or not self._can_halve(batches):
+                uncompiled = self.run.forward is not self.run.module and is_of_compiler(error)
+                if not uncompiled and not (is_out_of_memory(error) and self._can_halve(batches)):
                     raise
-                reason = str(error).splitlines()[0]
+                reason = str(error).strip().partition("\n")[0]
             # The error is gone here, and with it the tensors that it kept alive.
-            self._halve(reason, held)
+            self._forget(held)
+            if uncompiled:
+                self.run.stop_compiling(reason)
+            else:
+                self._halve(reason)
+
+    def update(self) -> None:
+        """Let the optimiser take the step whose gradients are in the weights, and count it."""
+        run = self.run
+        for group in run.optimizer.param_groups:
+            group["lr"] = run.learning_rate * group.get("rate", 1.0)
+        run.optimizer.step()
+        if run.job.constrain is not None:
+            run.job.constrain()
+        run.optimizer.zero_grad(set_to_none=True)
+        self.count()
 
     def count(self) -> None:
         """Let the metrics see what they have not seen of this step."""
@@ -140,7 +156,7 @@ class Step:
                 job.world.sum(torch.zeros(len(job.objective.trained), dtype=torch.float64, device=run.device))
             return torch.zeros((), device=run.device)
         with self.within(batch):
-            outputs, masks = answer(self.forward, batch.x, self.masked)
+            outputs, masks = answer(run.forward, batch.x, self.masked)
         if self.masked and sizes is None:
             sizes = job.world.sum(job.objective.sizes(outputs, masks))
         if piece.unchecked is not None:
@@ -185,13 +201,16 @@ class Step:
     def _counters(self) -> list[Tensor]:
         return [self.run.head_sums, *(metric.state for metric in self.run.job.objective.states)]
 
-    def _halve(self, reason: str, held: list[Tensor] | None) -> None:
-        """Forget the attempt that failed, and take twice as many parts from now on."""
-        run = self.run
+    def _forget(self, held: list[Tensor] | None) -> None:
+        """Make nothing of the attempt that failed."""
         self._pending = None
         for now, before in zip(self._counters(), held or (), strict=held is not None):
             now.copy_(before)
-        run.optimizer.zero_grad(set_to_none=True)
+        self.run.optimizer.zero_grad(set_to_none=True)
+
+    def _halve(self, reason: str) -> None:
+        """Take twice as many parts from now on."""
+        run = self.run
         if run.device.type != "cpu":
             torch.get_device_module(run.device).empty_cache()
         run.parts *= 2
@@ -203,6 +222,12 @@ class Step:
             reason,
             run.parts,
         )
+
+
+def is_of_compiler(error: RuntimeError) -> bool:
+    """Whether a model could not be compiled: no compiler, or code that it does not take."""
+    rooms = ("torch._dynamo", "torch._inductor", "torch._functorch")
+    return any(kind.__module__.startswith(rooms) for kind in type(error).__mro__)
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:

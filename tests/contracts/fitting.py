@@ -93,7 +93,7 @@ class InterruptAt(Callback):
 def without_seconds(history: History | None) -> dict[str, Any]:
     """A history as it should repeat."""
     assert history is not None
-    return {name: value for name, value in history.to_dict().items() if name != "seconds"}
+    return {name: value for name, value in history.to_dict().items() if name not in ("seconds", "waited")}
 
 
 def files(folder: Path) -> dict[str, bytes]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from lepton_ai.core import StorageError, atomic_directory, files, sha256, write_atomic
+from lepton_ai.core import StorageError, atomic_directory, cache_folder, files, sha256, write_atomic
 
 FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -193,3 +193,16 @@ def test_a_killed_process_leaves_the_old_folder_or_the_new_one(tmp_path: Path, m
     assert (path / "file").read_text() == text
     replace(path, "next")  # what the dead left beside it is in nobody's way
     assert (path / "file").read_text() == "next"
+
+
+def test_without_a_home_there_is_no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    assert cache_folder(tmp_path) == tmp_path
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert cache_folder(None) == tmp_path / ".cache" / "lepton"
+
+    def homeless() -> Path:
+        raise RuntimeError
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert cache_folder(None) is None

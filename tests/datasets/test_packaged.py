@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lepton_ai.core import DataError, MissingExtraError
-from lepton_ai.datasets.packaged import cache_folder, find_file, read_cached, read_numbers
+from lepton_ai.datasets.packaged import find_file, read_cached, read_numbers
 
 
 def test_a_package_that_is_not_there_names_the_extra() -> None:
@@ -55,16 +55,3 @@ def test_numbers_must_be_those_that_were_promised(tmp_path: Path) -> None:
     for shape in ((1, 2), (1, 3)):
         with pytest.raises(DataError, match="numbers from 0 to 255"):
             read_cached(source, "a", shape, tmp_path)
-
-
-def test_without_a_home_there_is_no_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    assert cache_folder(tmp_path) == tmp_path
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setattr(Path, "home", lambda: tmp_path)
-    assert cache_folder(None) == tmp_path / ".cache" / "lepton"
-
-    def homeless() -> Path:
-        raise RuntimeError
-
-    monkeypatch.setattr(Path, "home", homeless)
-    assert cache_folder(None) is None

@@ -1,0 +1,138 @@
+"""What `python -m benchmarks training` does."""
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from benchmarks.training import floor
+from benchmarks.training.environments import BENCHMARKS, PEERS, NoEnvironmentError, interpreter
+from benchmarks.training.processes import Peer
+from benchmarks.training.rounds import measure, start_ups
+from benchmarks.training.summary import means, summarize, targets
+from benchmarks.training.tables import page, plot
+from benchmarks.training.workloads import WORKLOADS, fingerprint, write
+from lepton_ai.core import this_machine
+
+STARTED = ("a", "c")  # whose time to the first trained batch is taken
+LEAST_ROUNDS = 7
+
+
+def options(arguments: list[str]) -> argparse.Namespace:
+    """The arguments, checked."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks training")
+    parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help="that count, of each workload")
+    parser.add_argument("--seconds", type=float, default=2.0, help="of steps of each peer in each round")
+    parser.add_argument("--starts", type=int, default=3, help="of each peer, to the first trained batch; 0 for none")
+    parser.add_argument("--only", type=_listed(tuple(WORKLOADS)), default=tuple(WORKLOADS), help="workloads, as a,c")
+    parser.add_argument("--peers", type=_listed(PEERS), default=PEERS, help="as lepton,torch")
+    parser.add_argument("--profile", action="store_true", help="profile Lepton's steps by operator, too")
+    parser.add_argument("--out", type=Path, help="a folder for the results, instead of those of the repository")
+    chosen = parser.parse_args(arguments)
+    if chosen.rounds < 1 or chosen.seconds <= 0 or chosen.starts < 0:
+        parser.error("--rounds is 1 or more, --seconds above 0, --starts 0 or more")
+    partial = chosen.rounds < LEAST_ROUNDS or set(chosen.only) < set(WORKLOADS) or set(chosen.peers) < set(PEERS)
+    if partial and chosen.out is None:
+        parser.error("a part of the benchmark would overwrite the results of the whole: name a folder, --out FOLDER")
+    return chosen
+
+
+def run(arguments: list[str]) -> None:
+    """Run it and write the results, also after each workload, so that an interrupt costs one at most."""
+    chosen = options(arguments)
+    pythons, left_out = environments(chosen.peers)
+    report: dict[str, Any] = {
+        "command": "python -m benchmarks training",
+        "machine": this_machine().describe(),
+        "rounds": chosen.rounds,
+        "seconds": chosen.seconds,
+        "peers": list(pythons),
+        "left_out": left_out,
+        "rates": floor.rates(),
+        "workloads": {},
+        "first_batch": {},
+    }
+    with tempfile.TemporaryDirectory() as made:
+        for name in chosen.only:
+            print(f"-- ({name}) {WORKLOADS[name].title}", flush=True)
+            folder = Path(made) / name
+            write(name, folder)
+            result = measure(name, folder, pythons, chosen.rounds, chosen.seconds)
+            result |= {"data": fingerprint(folder), "summary": summarize(result)}
+            ours = result["summary"]["samples_per_second"].get("lepton")
+            if ours:
+                result["floor"] = floor.distance(ours["value"], report["rates"], floor.needs(name))
+            report["workloads"][name] = result
+            if chosen.starts and name in STARTED:
+                report["first_batch"][name] = start_ups(folder, name, pythons, chosen.starts)
+            if chosen.profile and "lepton" in pythons:
+                report.setdefault("profiles", {})[name] = profiled(name, folder, pythons["lepton"])
+            report |= {"geometric_means": means(report["workloads"])}
+            report["targets"] = targets(report)
+            tell(report, name)
+            if chosen.out is not None:
+                save(report, chosen.out)
+    if chosen.out is None:
+        save(report, None)
+    for row in report["targets"]:
+        figure = "-" if row["figure"] is None else f"{row['figure']:.2f}"
+        verdict = {True: "met", False: "missed", None: "not measured"}[row["met"]]
+        print(f"{row['target']:<55} {row['wanted']:<22} {figure:>6}  {verdict}  {row['note']}")
+
+
+def environments(peers: tuple[str, ...]) -> tuple[dict[str, Path], dict[str, str]]:
+    """The interpreter of each peer, and why some have none."""
+    pythons, left_out = {}, {}
+    for peer in peers:
+        try:
+            pythons[peer] = interpreter(peer)
+        except NoEnvironmentError as error:
+            left_out[peer] = str(error)
+            print(f"   left out: {peer}: {error}", flush=True)
+    return pythons, left_out
+
+
+def profiled(name: str, folder: Path, python: Path) -> dict[str, Any]:
+    """The operators that take most of Lepton's steps."""
+    peer = Peer("lepton", python, name, folder, "profile")
+    try:
+        found = peer.hear()
+        return {"steps": found["steps"], "operators": found["profile"]}
+    finally:
+        peer.close()
+
+
+def tell(report: dict[str, Any], name: str) -> None:
+    """Print what was found of one workload."""
+    found = report["workloads"][name]["summary"]
+    for peer, speed in found["samples_per_second"].items():
+        ratio = found["times_as_fast_as"].get(peer)
+        beside = "" if ratio is None else f"  Lepton {ratio['value']:.2f}x ({ratio['low']:.2f} to {ratio['high']:.2f})"
+        print(f"   {peer:<17} {speed['value']:>11,.1f} samples/s{beside}", flush=True)
+
+
+def save(report: dict[str, Any], out: Path | None) -> None:
+    """Write results, page and plot: into a folder, or where the repository has them."""
+    docs = BENCHMARKS.parent / "docs"
+    places = [BENCHMARKS / "results" / "training.json", docs / "benchmarks.md", docs / "images" / "training.png"]
+    if out is not None:
+        places = [out / "training.json", out / "training.md", out / "training.png"]
+    for place in places:
+        place.parent.mkdir(parents=True, exist_ok=True)
+    results, text, image = places
+    results.write_text(json.dumps(report, indent=1) + "\n")
+    plot(report, image)
+    text.write_text(page(report, text.read_text() if text.exists() else ""))
+    print(f"written to {results}")
+
+
+def _listed(known: tuple[str, ...]) -> Any:
+    def names(text: str) -> tuple[str, ...]:
+        chosen = tuple(text.split(","))
+        unknown = [name for name in chosen if name not in known]
+        if unknown:
+            raise argparse.ArgumentTypeError(f"no {unknown[0]!r}; there are {', '.join(known)}")
+        return chosen
+
+    return names

@@ -1,0 +1,121 @@
+"""One workload: all its peers in turns."""
+
+import random
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.training.intervals import Ticks, counts, ticks
+from benchmarks.training.processes import Peer, PeerError, first_batch
+from benchmarks.training.workloads import WORKLOADS
+
+REPEATS = 2  # so many times as many rounds as asked for, at most
+MOST_AWAKE, FEW_TICKS = 0.02, 0.05
+
+
+def measure(
+    name: str, folder: Path, pythons: Mapping[str, Path], rounds: int, seconds: float
+) -> dict[str, Any]:
+    """The rounds of a workload, peak memory, versions, and the peers that failed, with why.
+
+    Raises: ValueError if peers train different numbers of weights, or one works while it should wait: its figures
+        would be too good, and those of the others too bad.
+    """
+    peers, failed = _start(name, folder, pythons, seconds)
+    try:
+        same_size(name, {peer.name: peer.parameters for peer in peers})
+        kept, repeated = _rounds(name, peers, rounds)
+        ends = {peer.name: peer.stop() for peer in peers}
+    finally:
+        for peer in peers:
+            peer.close()
+    return {
+        "title": WORKLOADS[name].title,
+        "batch": WORKLOADS[name].batch,
+        "rows": WORKLOADS[name].rows,
+        "parameters": peers[0].parameters if peers else None,
+        "steps_per_round": {peer.name: peer.steps for peer in peers},
+        "rounds": kept,
+        "repeated": repeated,
+        "peak_bytes": {peer: end["peak_bytes"] for peer, end in ends.items()},
+        "versions": {peer: end["versions"] for peer, end in ends.items()},
+        "failed": failed,
+    }
+
+
+def same_size(name: str, parameters: Mapping[str, int]) -> None:
+    """Raise a ValueError unless all peers train as many weights."""
+    if len(set(parameters.values())) > 1:
+        raise ValueError(f"({name}) peers train different numbers of weights: {dict(parameters)}")
+
+
+def start_ups(
+    folder: Path, name: str, pythons: Mapping[str, Path], starts: int
+) -> dict[str, list[float]]:
+    """Seconds to the first trained batch, `starts` times in turns, after one start each that reads the files in."""
+    taken: dict[str, list[float]] = {peer: [] for peer in pythons}
+    order, draw = list(pythons), random.Random(0)
+    for turn in range(starts + 1):
+        draw.shuffle(order)
+        for peer in order:
+            try:
+                seconds = first_batch(peer, pythons[peer], name, folder)
+            except PeerError as error:
+                print(f"   {error}", flush=True)
+                continue
+            if turn:
+                taken[peer].append(seconds)
+    return {peer: seconds for peer, seconds in taken.items() if seconds}
+
+
+def _start(
+    name: str, folder: Path, pythons: Mapping[str, Path], seconds: float
+) -> tuple[list[Peer], dict[str, str]]:
+    """One after the other, so that none is warmed up while another is."""
+    peers, failed = [], {}
+    for each, python in pythons.items():
+        peer = Peer(each, python, name, folder)
+        try:
+            peer.hear()
+            peer.calibrate(WORKLOADS[name].lead, seconds)
+            peers.append(peer)
+        except PeerError as error:
+            failed[each] = str(error)
+            print(f"   left out: {error}", flush=True)
+            peer.close()
+    return peers, failed
+
+
+def _rounds(name: str, peers: list[Peer], rounds: int) -> tuple[list[dict[str, Any]], int]:
+    """Rounds that count, and how many did not."""
+    kept: list[dict[str, Any]] = []
+    order, draw, tried = list(peers), random.Random(0), 0
+    while len(kept) < rounds and tried < REPEATS * rounds:
+        tried += 1
+        draw.shuffle(order)
+        made = _round(name, order)
+        if counts(made["stolen"]):
+            kept.append(made)
+        else:
+            print(f"   {made['stolen']:.0%} of a round were stolen by the host: it is repeated", flush=True)
+    return kept, tried - len(kept)
+
+
+def _round(name: str, order: list[Peer]) -> dict[str, Any]:
+    began: Ticks = ticks()
+    rates, awake = {}, 0.0
+    for peer in order:
+        others = [each for each in order if each is not peer]
+        before, started = [each.used() for each in others], time.perf_counter()
+        seconds = peer.train(WORKLOADS[name].lead, peer.steps)
+        turn = time.perf_counter() - started
+        rates[peer.name] = peer.steps * WORKLOADS[name].batch / seconds
+        used = [each.used() for each in others]
+        for each, earlier, later in zip(others, before, used, strict=True):
+            awake = max(awake, (later - earlier) / turn)
+            if later - earlier > max(MOST_AWAKE * turn, FEW_TICKS):
+                what = f"{later - earlier:.2f} s of processor time while {peer.name} was measured for {turn:.2f} s"
+                raise ValueError(f"({name}) {each.name} should wait, and used {what}")
+        peer.settle()
+    return {"samples_per_second": rates, "stolen": ticks().share_since(began), "awake": awake}

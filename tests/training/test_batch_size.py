@@ -1,0 +1,139 @@
+"""The fastest batch size: found in a child, bounded in memory and time, and nothing is changed here."""
+
+import os
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil  # type: ignore[import-untyped]
+import pytest
+import torch
+
+from lepton_ai.core import ConfigError, UsageError, WorkerError
+from lepton_ai.layers import BatchNormalization, Dense, Layer
+from lepton_ai.models import Sequential
+from lepton_ai.rng import get_seed
+from lepton_ai.training import find_batch_size
+from lepton_ai.training.batch_size import available_memory
+from tests.contracts.fitting import compiled, mlp, state, table
+
+X, Y = table(300)
+
+
+class Costly(Layer):
+    """Fails, one way or another, for batches of more than 16 rows."""
+
+    def __init__(self, how: str) -> None:
+        super().__init__()
+        self.how = how
+
+    def call(self, x: Any) -> Any:
+        if len(x) > 16 and self.training:
+            if self.how == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            elif self.how == "aborted":
+                os.abort()
+            elif self.how == "refused":
+                torch.empty(2**45)
+            elif self.how == "faulty":
+                raise KeyError("nothing to do with memory")
+            elif self.how == "hangs":
+                time.sleep(60)
+            else:
+                self.held = bytearray(2**28)
+        return x
+
+
+def costly(how: str) -> Any:
+    return compiled(Sequential([Costly(how), Dense(3, "softmax")]))
+
+
+def children() -> list[Any]:
+    return [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
+
+
+def test_the_fastest_of_those_that_fit_and_nothing_changes() -> None:
+    model = compiled(Sequential([Dense(8, "relu", input_shape=(4,)), BatchNormalization(), Dense(3, "softmax")]))
+    model.fit(X, Y, verbose=0)
+    before, history, seed = state(model), model.history, get_seed()
+    optimizer, generator = model.optimizer, torch.get_rng_state()
+    numpy_state = np.random.get_state()[1].tolist()  # type: ignore[index, union-attr]
+    found = find_batch_size(model, X, Y, seconds=4.0)
+    assert [each.batch_size for each in found.trials] == [8, 16, 32, 64, 128, 256]
+    assert all(each.fits and each.samples_per_second > 0 for each in found.trials)
+    assert found.best == max(found.trials, key=lambda each: each.samples_per_second).batch_size
+    assert found.trials[-1].samples_per_second > found.trials[0].samples_per_second
+    lines = str(found).splitlines()
+    assert lines[0].split() == ["batch", "size", "samples/s", "memory"] and len(lines) == 7
+    assert [line for line in lines if line.endswith("<- fastest")][0].split()[0] == str(found.best)
+    after = state(model)
+    assert all(torch.equal(before[name], after[name]) for name in before) and model.history is history
+    assert torch.equal(torch.get_rng_state(), generator) and get_seed() == seed and model.optimizer is optimizer
+    assert np.random.get_state()[1].tolist() == numpy_state  # type: ignore[index, union-attr]
+    assert not children()
+    unbuilt = compiled(Sequential([Dense(3, "softmax")]))
+    find_batch_size(unbuilt, X, Y, highest=16, seconds=2.0)
+    assert not unbuilt.built
+
+
+@pytest.mark.parametrize("how", ["killed", "aborted", "refused"])
+def test_what_costs_the_child_does_not_fit(how: str) -> None:
+    found = find_batch_size(costly(how), X, Y, seconds=4.0)
+    assert [(each.batch_size, each.fits) for each in found.trials] == [(8, True), (16, True), (32, False)]
+    assert found.best in (8, 16) and "32           -    too much" in str(found)
+
+
+def test_memory_beyond_the_share_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lepton_ai.training.batch_size.available_memory", lambda device: 2**27)
+    found = find_batch_size(costly("large"), X, Y, seconds=4.0)
+    assert found.limit == int(0.8 * 2**27) and [each.fits for each in found.trials] == [True, True, False]
+    monkeypatch.setattr("lepton_ai.training.batch_size.available_memory", lambda device: 0)
+    with pytest.raises(UsageError, match="find_batch_size: found no batch size: not even 8 fits into 0 MiB. Free some"):
+        find_batch_size(mlp_ready(), X, Y, seconds=4.0)
+
+
+def mlp_ready() -> Any:
+    return compiled(mlp())
+
+
+def test_time_is_bounded() -> None:
+    began = time.monotonic()
+    found = find_batch_size(costly("hangs"), X, Y, seconds=2.0)
+    assert time.monotonic() - began < 4 and [each.batch_size for each in found.trials] == [8, 16]
+    with pytest.raises(UsageError, match="found no batch size: 0.5 s were too few. Give it more seconds"):
+        find_batch_size(costly("hangs"), X, Y, lowest=32, seconds=0.5)
+    assert not children()
+
+
+def test_other_mistakes_are_told() -> None:
+    with pytest.raises(
+        WorkerError, match=r"(?s)find_batch_size: training failed in the child process.*nothing to do with"
+    ):
+        find_batch_size(costly("faulty"), X, Y, seconds=4.0)
+    with pytest.raises(WorkerError, match="fit was called before compile"):
+        find_batch_size(mlp(), X, Y)
+    with pytest.raises(ConfigError, match=r"find_batch_size\(share=...\): got 1.5, expected a number in \(0, 1\]"):
+        find_batch_size(mlp_ready(), X, Y, share=1.5)
+    with pytest.raises(ConfigError, match=r"find_batch_size\(highest=...\): got 4, expected an int of at least 8"):
+        find_batch_size(mlp_ready(), X, Y, highest=4)
+
+
+def test_what_is_available_is_the_least_of_machine_and_container(tmp_path: Path) -> None:
+    (tmp_path / "proc").mkdir()
+    (tmp_path / "proc/meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 5000 kB\n")
+    cpu = torch.device("cpu")
+    assert available_memory(cpu, tmp_path) == 5000 * 1024
+    group = tmp_path / "sys/fs/cgroup"
+    group.mkdir(parents=True)
+    for name, text in (
+        ("memory.max", "3000000"),
+        ("memory.current", "2500000"),
+        ("memory.stat", "inactive_file 500000"),
+    ):
+        (group / name).write_text(text)
+    assert available_memory(cpu, tmp_path) == 1_000_000
+    (group / "memory.max").write_text("max")
+    assert available_memory(cpu, tmp_path) == 5000 * 1024
+    assert available_memory(cpu) > 2**20
