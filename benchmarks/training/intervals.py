@@ -58,9 +58,10 @@ def counts(stolen: float) -> bool:
 
 @dataclass(frozen=True)
 class Ticks:
-    """The machine's processor time since it started, in ticks: what was stolen, and all."""
+    """The machine's processor time since it started, in ticks: what the host stole, what was used, and all."""
 
     stolen: int
+    busy: int
     total: int
 
     def share_since(self, before: "Ticks") -> float:
@@ -68,15 +69,21 @@ class Ticks:
         total = self.total - before.total
         return (self.stolen - before.stolen) / total if total > 0 else 0.0
 
+    def others_since(self, before: "Ticks", ours: float) -> float:
+        """What share of the time since `before` other programs used, where we used `ours` ticks."""
+        total = self.total - before.total
+        return max(0.0, (self.busy - before.busy - ours) / total) if total > 0 else 0.0
+
 
 def ticks(path: Path = Path("/proc/stat")) -> Ticks:
     """Now; zeros where the system does not say."""
     try:
         fields = path.read_text().splitlines()[0].split()[1:9]  # guest time, behind these, is within user time
     except OSError:
-        return Ticks(0, 0)
-    numbers = [int(field) for field in fields]
-    return Ticks(numbers[7], sum(numbers))
+        return Ticks(0, 0, 0)
+    user, nice, system, idle, waiting, irq, soft_irq, stolen = (int(field) for field in fields)
+    busy = user + nice + system + irq + soft_irq
+    return Ticks(stolen, busy, busy + idle + waiting + stolen)
 
 
 def _medians(values: Sequence[float], seed: int) -> npt.NDArray[np.float64]:

@@ -1,5 +1,8 @@
 """The architectures in Lepton."""
 
+from typing import Any
+
+from benchmarks.training.workloads import CUT, FEATURES, LENGTH, SIDE, STEPS, TOKENS, WORKLOADS
 from lepton_ai.layers import (
     LSTM,
     Conv2D,
@@ -17,8 +20,6 @@ from lepton_ai.layers import (
 from lepton_ai.models import Model, Sequential, resnet
 from lepton_ai.training import BinaryCrossentropy, Loss, SparseCategoricalCrossentropy
 
-from benchmarks.training.workloads import CUT, FEATURES, LENGTH, SIDE, STEPS, TOKENS, WORKLOADS
-
 
 def build(name: str) -> Sequential | Model:
     """The model of a workload; it ends in logits."""
@@ -30,7 +31,7 @@ def build(name: str) -> Sequential | Model:
             ]
         )
     if name in ("b", "g"):
-        front = [Input(WORKLOADS[name].shape)]
+        front: list[Any] = [Input(WORKLOADS[name].shape)]
         if name == "g":
             front = [Input((SIDE, SIDE, 3)), RandomCrop(CUT, CUT), RandomFlip("horizontal"), Rescaling(1 / 255)]
         return Sequential(

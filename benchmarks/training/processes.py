@@ -23,7 +23,7 @@ class Peer:
 
     def __init__(self, name: str, python: Path, workload: str, folder: Path, mode: str = "rounds") -> None:
         self.name, self.steps, self.parameters = name, 1, 0
-        self._errors = tempfile.TemporaryFile("w+", errors="replace")
+        self._errors = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         command = [str(python), "-m", "benchmarks.training.peer", name, workload, str(folder), mode]
         pipe = subprocess.PIPE
         self.process = subprocess.Popen(
@@ -71,13 +71,16 @@ class Peer:
         """Processor seconds of this process and its workers so far."""
         return sum(_used(pid) for pid in _family(self.process.pid))
 
-    def settle(self) -> None:
-        """Wait until it sleeps: loaders fetch ahead for a while after a round."""
+    def settle(self) -> float:
+        """Wait until it sleeps, since loaders fetch ahead for a while after a round; the processor seconds of that."""
+        first = before = self.used()
         for _ in range(MOST_LOOKS):
-            before = self.used()
             time.sleep(LOOK_SECONDS)
-            if self.used() - before < LOOK_SECONDS / 10:
-                return
+            now = self.used()
+            if now - before < LOOK_SECONDS / 10:
+                break
+            before = now
+        return self.used() - first
 
     def stop(self) -> dict[str, Any]:
         """Its peak memory and its versions; the process is gone then."""

@@ -80,7 +80,9 @@ def targets(report: dict[str, Any]) -> list[dict[str, Any]]:
         rows.append(_row(title, f"at least {least}x", lowest and lowest[2].value, met, _where(lowest)))
     lowest = min(pairs, key=lambda pair: pair[2].high, default=None)
     met = None if lowest is None or not complete else lowest[2].high >= 1
-    rows.append(_row("no interval wholly below 1", "upper end 1 or more", lowest and lowest[2].high, met, _where(lowest)))
+    rows.append(
+        _row("no interval wholly below 1", "upper end 1 or more", lowest and lowest[2].high, met, _where(lowest))
+    )
     return [*rows, *_starts(report["first_batch"]), _memory(workloads)]
 
 

@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from benchmarks.training.intervals import MOST_STOLEN
+
 BEGIN, END = "<!-- training: begin -->", "<!-- training: end -->"
 PAGE = f"""# Benchmarks
 
@@ -62,7 +64,10 @@ def plot(report: dict[str, Any], path: Path) -> None:
             continue
         places = [place + (index - (len(peers) - 1) / 2) * 0.11 for place, _ in found]
         values = [each["value"] for _, each in found]
-        errors = [[each["value"] - each["low"] for _, each in found], [each["high"] - each["value"] for _, each in found]]
+        errors = [
+            [each["value"] - each["low"] for _, each in found],
+            [each["high"] - each["value"] for _, each in found],
+        ]
         axes.errorbar(places, values, yerr=errors, fmt="o", markersize=4, capsize=2, label=peer)
     axes.axhline(1, color="0.3", linewidth=1)
     axes.set_yscale("log")
@@ -122,7 +127,9 @@ def _ratios(report: dict[str, Any], peers: list[str]) -> str:
         for name, workload in report["workloads"].items()
     ]
     title = "Lepton's speed over each peer's, round by round"
-    means = [f"geometric mean beside the {what}: {_interval(found)}" for what, found in report["geometric_means"].items()]
+    means = [
+        f"geometric mean beside the {what}: {_interval(found)}" for what, found in report["geometric_means"].items()
+    ]
     text = _titled(title, ["", *others], rows) if others else ""
     return "\n\n".join([text, f"Over (a) to (f) as far as measured, {'; '.join(means)}."]) if means else text
 
@@ -151,7 +158,9 @@ def _floor(report: dict[str, Any]) -> str:
         if found:
             larger = max(found["compute_seconds"], found["memory_seconds"])
             figures = [f"{found['operations_per_sample'] / 1e6:,.1f}", f"{found['bytes_per_sample'] / 1e6:,.2f}"]
-            rows.append([_label(report, name), *figures, found["bound"], _number(1 / larger), f"{found['distance']:.1f}x"])
+            rows.append(
+                [_label(report, name), *figures, found["bound"], _number(1 / larger), f"{found['distance']:.1f}x"]
+            )
     rates = report["rates"]
     title = (
         f"The floor: {rates['operations_per_second'] / 1e9:,.0f} GFLOP/s in float32 matrix products, "
@@ -162,11 +171,10 @@ def _floor(report: dict[str, Any]) -> str:
 
 
 def _targets(report: dict[str, Any]) -> str:
-    rows = [
-        [each["target"], each["wanted"], "–" if each["figure"] is None else f"{each['figure']:.2f}", MET[each["met"]]]
-        + [each["note"]]
-        for each in report["targets"]
-    ]
+    rows = []
+    for each in report["targets"]:
+        figure = "–" if each["figure"] is None else f"{each['figure']:.2f}"
+        rows.append([each["target"], each["wanted"], figure, MET[each["met"]], each["note"]])
     return _titled("Targets", ["", "wanted", "figure", "", ""], rows)
 
 
@@ -203,6 +211,9 @@ def _missing(report: dict[str, Any]) -> list[str]:
         lines += [f"- ({name}) {peer}: {why}" for peer, why in workload["failed"].items()]
         if workload["repeated"]:
             lines.append(f"- ({name}) {workload['repeated']} rounds were repeated for stolen processor time")
+        others = max((each["others"] for each in workload["rounds"]), default=0.0)
+        if others > MOST_STOLEN:
+            lines.append(f"- ({name}) other programs used up to {others:.0%} of the processor in a round")
         if len(workload["rounds"]) < report["rounds"]:
             lines.append(f"- ({name}) only {len(workload['rounds'])} rounds count, of {report['rounds']} asked for")
     return ["**What is missing**\n\n" + "\n".join(lines)] if lines else []

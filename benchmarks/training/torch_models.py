@@ -50,7 +50,8 @@ class Texts(nn.Module):
         self.embedding = nn.Embedding(TOKENS, 64)
         self.lstm = nn.LSTM(64, 64, batch_first=True)
         # torch has two biases that are added to each other; Keras and Lepton have one.
-        nn.init.zeros_(self.lstm.bias_hh_l0).requires_grad_(False)
+        self.lstm.get_parameter("bias_hh_l0").detach().zero_()
+        self.lstm.get_parameter("bias_hh_l0").requires_grad_(False)
         self.head = nn.Linear(64, 1)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ new ones, so that it is as fast as the parent would be.
 """
 
 import ctypes
+import faulthandler
 import logging
 import multiprocessing
 import os
@@ -31,7 +32,7 @@ from lepton_ai.training.component import number, whole
 from lepton_ai.training.step import is_out_of_memory
 
 _PR_SET_PDEATHSIG = 1
-_WARM, _LEAST, _MOST = 2, 3, 1.0  # steps before the clock runs, steps on the clock, seconds of a size
+_WARM, _LEAST, _MOST = 2, 3, 0.5  # steps before the clock runs, steps on the clock, seconds of a size
 _ENDLESS = 100_000  # steps; the clock ends the epoch
 
 
@@ -39,6 +40,7 @@ class Fits(Protocol):
     """A compiled model."""
 
     plan: ExecutionPlan
+    race: bool
 
     @property
     def fit(self) -> Any:
@@ -103,6 +105,15 @@ def find_batch_size(
 
     Raises: UsageError on another system than Linux, after CUDA was used, if not even `lowest` fits, or if there was no
         time for it; WorkerError with the traceback if training fails for another reason.
+
+    Example:
+        >>> from lepton_ai.layers import Dense
+        >>> from lepton_ai.models import Sequential
+        >>> model = Sequential([Dense(1, input_shape=(4,))])
+        >>> model.compile("sgd", "mse")
+        >>> found = find_batch_size(model, torch.ones(64, 4), torch.ones(64), lowest=16)
+        >>> [trial.batch_size for trial in found.trials], found.best in (16, 32, 64)
+        ([16, 32, 64], True)
     """
     lowest = whole("find_batch_size(lowest=...)", lowest, 1)
     highest = whole("find_batch_size(highest=...)", highest, lowest)
@@ -162,6 +173,7 @@ def _child(pipe: Connection, model: Fits, data: Any, settings: _Settings, parent
     if os.getppid() != parent:  # it died before it could be asked for
         os._exit(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.disable()
     logging.disable(logging.WARNING)  # that a step was halved says only that the size does not fit
     threads = torch.get_num_threads()
 
@@ -179,6 +191,7 @@ def _child(pipe: Connection, model: Fits, data: Any, settings: _Settings, parent
 
 
 def _try_all(pipe: Connection, model: Fits, data: Any, settings: _Settings) -> None:
+    model.race = False  # a race would take longer than this does
     device = get_device(model.plan.device)
     free, before = available_memory(device), _status("VmRSS")
     limit = int(settings.share * free)
