@@ -38,6 +38,16 @@ def rates() -> dict[str, float]:
     return {"operations_per_second": max(products.values()), "bytes_per_second": 2 * COPIED / min(copies)}
 
 
+def better(one: dict[str, float], other: dict[str, float]) -> dict[str, float]:
+    """The higher of each rate.
+
+    Example:
+        >>> better({"a": 1.0}, {"a": 2.0, "b": 3.0})
+        {'a': 2.0, 'b': 3.0}
+    """
+    return {name: max(rate, one.get(name, 0.0)) for name, rate in other.items()}
+
+
 def needs(name: str) -> dict[str, float]:
     """Operations and bytes of one sample in a training step."""
     model, workload = torch_models.build(name).train(), WORKLOADS[name]

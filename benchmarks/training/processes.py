@@ -15,7 +15,11 @@ LOOK_SECONDS, MOST_LOOKS = 0.1, 50
 
 
 class PeerError(Exception):
-    """A peer ended, or said what it should not; with the last that it wrote to stderr."""
+    """`peer` ended; with the last that it wrote to stderr."""
+
+    def __init__(self, peer: str, said: str) -> None:
+        super().__init__(f"{peer} ended: {said}")
+        self.peer = peer
 
 
 class Peer:
@@ -41,7 +45,7 @@ class Peer:
             self.process.wait()
             self._errors.seek(0)
             said = [each.strip() for each in self._errors.read().splitlines() if each.strip()]
-            raise PeerError(f"{self.name} ended: {' | '.join(said[-SHOWN_LINES:])}")
+            raise PeerError(self.name, " | ".join(said[-SHOWN_LINES:]).replace(str(BENCHMARKS.parent), "."))
         answer: dict[str, Any] = json.loads(line)
         return answer
 

@@ -13,6 +13,8 @@ PAGE = f"""# Benchmarks
 `make bench-training` trains the same models on the same data in Lepton, Keras 3 on its three backends, Lightning, and
 loops written by hand in torch. benchmarks/training says how, benchmarks/results/training.json holds every round.
 
+![Lepton's samples per second over each peer's, by workload](images/training.png)
+
 {BEGIN}
 {END}
 """
@@ -209,8 +211,7 @@ def _missing(report: dict[str, Any]) -> list[str]:
     lines = [f"- {peer} has no environment: {why}" for peer, why in report["left_out"].items()]
     for name, workload in report["workloads"].items():
         lines += [f"- ({name}) {peer}: {why}" for peer, why in workload["failed"].items()]
-        if workload["repeated"]:
-            lines.append(f"- ({name}) {workload['repeated']} rounds were repeated for stolen processor time")
+        lines += [f"- ({name}) a round was repeated: {why}" for why in workload["repeated"]]
         others = max((each["others"] for each in workload["rounds"]), default=0.0)
         if others > MOST_STOLEN:
             lines.append(f"- ({name}) other programs used up to {others:.0%} of the processor in a round")
