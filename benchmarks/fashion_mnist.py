@@ -32,7 +32,7 @@ from lepton_ai.models import Sequential, resnet
 from lepton_ai.training import SGD, Adam, CosineDecay
 
 RESULTS = Path(__file__).parent / "results" / "fashion_mnist.json"
-EPOCHS, BATCH, TARGET, MINUTES = 30, 128, 0.935, 45
+EPOCHS, BATCH, TARGET, MINUTES = 20, 128, 0.935, 45
 SEEDS, ROWS, SHORT = (0, 1, 2), 10_000, 5
 
 Parts = tuple[tuple[Any, Any], tuple[Any, Any]]

@@ -40,8 +40,15 @@ def place(module: nn.Module, plan: ExecutionPlan, device: torch.device) -> None:
     if plan.channels_last:
         # One by one: `module.to(memory_format=...)` asks it of weights of every rank, and 5-D ones refuse.
         for parameter in module.parameters():
-            if parameter.ndim == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+            if parameter.ndim == 4 and not _channels_last(parameter.data):
+                # `contiguous` would leave the strides of a single channel, by which torch's kernels go, as they are.
+                moved = parameter.data.movedim(1, -1).clone(memory_format=torch.contiguous_format)
+                parameter.data = moved.movedim(-1, 1)
+
+
+def _channels_last(weight: torch.Tensor) -> bool:
+    _, channels, height, width = weight.shape
+    return weight.stride() == (channels * height * width, 1, channels * width, channels)
 
 
 def _mallopt(threshold: int) -> None:

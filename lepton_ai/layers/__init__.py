@@ -100,6 +100,7 @@ from lepton_ai.layers.normalization import (
     RMSNormalization,
     UnitNormalization,
 )
+from lepton_ai.layers.pooled_first import activated, pools_first, without_activation
 from lepton_ai.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -344,6 +345,7 @@ __all__ = [
     "ZeroPadding2D",
     "ZeroPadding3D",
     "Zeros",
+    "activated",
     "add_adapter",
     "as_texts",
     "carry",
@@ -357,9 +359,11 @@ __all__ = [
     "is_symbolic",
     "leaves",
     "map_leaves",
+    "pools_first",
     "remove_adapter",
     "serialize",
     "takes",
     "takes_adapter",
     "within",
+    "without_activation",
 ]

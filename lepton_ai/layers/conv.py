@@ -130,9 +130,10 @@ class Conv(Convolution[Window]):
         self.weight.data = in_memory_as_inputs(self.weight.data)
         self.add_bias((self.filters,))
 
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: Tensor, activate: bool = True) -> Tensor:
         x = to_channels_first(as_float(x, self.weight))
-        return self.activation(to_channels_last(self.convolve(x, self.bias, self.groups)))
+        y = to_channels_last(self.convolve(x, self.bias, self.groups))
+        return self.activation(y) if activate else y
 
 
 class Conv1D(Conv[tuple[int]]):

@@ -11,7 +11,6 @@ from lepton_ai.layers.shapes import Shape, conv_length, same_padding, show
 Window = TypeVar("Window", bound=tuple[int, ...])
 
 _PLURALS = {1: "series", 2: "images", 3: "volumes"}
-_FORMATS = {4: torch.channels_last, 5: torch.channels_last_3d}
 
 
 def to_channels_first(x: Tensor) -> Tensor:
@@ -25,8 +24,14 @@ def to_channels_last(x: Tensor) -> Tensor:
 
 
 def in_memory_as_inputs(weight: Tensor) -> Tensor:
-    """A kernel whose channels are last in memory, as those of the inputs are."""
-    return weight.contiguous(memory_format=_FORMATS[weight.ndim]) if weight.ndim in _FORMATS else weight
+    """A kernel whose channels are last in memory, as those of the inputs are.
+
+    By a copy: with one channel, torch takes any strides for channels-last memory, but its convolutions do not, and then
+    all that follows is computed in the other layout.
+    """
+    if weight.ndim not in (4, 5):
+        return weight
+    return weight.movedim(1, -1).clone(memory_format=torch.contiguous_format).movedim(-1, 1)
 
 
 def around(x: Tensor, kernel: Window, strides: Window, dilation: Window | None = None) -> list[tuple[int, int]]:

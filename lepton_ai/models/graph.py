@@ -10,12 +10,15 @@ from lepton_ai.layers import (
     Layer,
     Node,
     SymbolicTensor,
+    activated,
     carry,
     deserialize,
     is_symbolic,
     leaves,
     map_leaves,
+    pools_first,
     serialize,
+    without_activation,
 )
 
 
@@ -40,6 +43,7 @@ class Graph:
             if node.layer is None and id(node) not in known:
                 raise ConfigError("an output depends on an Input that is not in inputs", fix="Add it to inputs.")
         self.nodes = [node for node in self.nodes if node.layer is not None]
+        self._pooled_first = self._find_pooled_first()
 
     @property
     def layers(self) -> list[Layer]:
@@ -66,6 +70,8 @@ class Graph:
             found = zip(self.sources, pick_inputs(mask, names), strict=True)
             masks = {id(source.node): each for source, each in found if each is not None}
 
+        waiting: dict[int, Layer] = {}  # poolings, and the layers whose activations come behind them
+
         def value(tensor: SymbolicTensor) -> Any:
             result = values[id(tensor.node)]
             return result if tensor.index is None else result[tensor.index]
@@ -74,14 +80,38 @@ class Graph:
             assert node.layer is not None
             args = map_leaves(value, node.args, is_symbolic)
             kwargs = map_leaves(value, node.kwargs, is_symbolic)
+            if id(node) in waiting:
+                values[id(node)] = activated(waiting[id(node)], node.layer(*args))
+                continue
             if not masks and not node.layer.makes_mask:
-                values[id(node)] = node.layer(*args, **kwargs)
+                pooling = self._pooled_first.get(id(node))
+                if pooling is None:
+                    values[id(node)] = node.layer(*args, **kwargs)
+                else:
+                    values[id(node)], waiting[pooling] = without_activation(node.layer, *args), node.layer
                 continue
             held = tuple(_masks_in(arg, masks) for arg in node.args)
             values[id(node)], made = carry(node.layer, args, kwargs, held)
             if made is not None:
                 masks[id(node)] = made
         return map_leaves(value, self.outputs, is_symbolic), _masks_in(self.outputs, masks)
+
+    def _find_pooled_first(self) -> dict[int, int]:
+        """The nodes whose activation may wait for the pooling, and nobody else, that reads them; and that pooling."""
+        readers: dict[int, list[Node]] = {}
+        for node in self.nodes:
+            for source in node.sources:
+                readers.setdefault(id(source.node), []).append(node)
+        shown = {id(tensor.node) for tensor in leaves(self.outputs, is_symbolic)}
+        found = {}
+        for node in self.nodes:
+            reader = readers.get(id(node), [])
+            if len(reader) != 1 or id(node) in shown or len(node.args) != 1 or node.kwargs or reader[0].kwargs:
+                continue
+            assert node.layer is not None
+            if pools_first(node.layer, reader[0].layer):
+                found[id(node)] = id(reader[0])
+        return found
 
     def _name_inputs(self) -> None:
         taken: set[str] = set()

@@ -1,12 +1,26 @@
 """A stack of layers."""
 
 from collections.abc import Iterable
+from itertools import pairwise
 from typing import Any, Self
 
 from torch import nn
 
 from lepton_ai.core import ConfigError, DataError, ShapeError
-from lepton_ai.layers import Embedding, Input, Layer, Stage, SymbolicTensor, carry, deserialize, is_shape, serialize
+from lepton_ai.layers import (
+    Embedding,
+    Input,
+    Layer,
+    Stage,
+    SymbolicTensor,
+    activated,
+    carry,
+    deserialize,
+    is_shape,
+    pools_first,
+    serialize,
+    without_activation,
+)
 from lepton_ai.models.foreign import TorchModule
 from lepton_ai.models.front import Front, no_texts
 from lepton_ai.models.graph import pick_inputs
@@ -124,11 +138,16 @@ class Sequential(Model):
         layers: Any = self._modules.values()
         if self.front is not None:
             (x,), layers = x.values(), list(layers)[len(self.front.nodes) :]
-        for layer in layers:
-            if mask is None and not layer.makes_mask:
-                x = layer(x)
-            else:
+        waiting = None  # the layer before, if its activation comes behind this one
+        for layer, following in pairwise([*layers, None]):
+            if waiting is not None:
+                x, waiting = activated(waiting, layer(x)), None
+            elif mask is not None or layer.makes_mask:
                 x, mask = carry(layer, (x,), {}, (mask,))
+            elif pools_first(layer, following):
+                x, waiting = without_activation(layer, x), layer
+            else:
+                x = layer(x)
         return (x, mask) if return_mask else x
 
     def compute_output_shape(self, input_shape: Any) -> Any:

@@ -104,13 +104,13 @@ def wins(ratios: list[float]) -> bool:
 
 
 def candidates(device: torch.device, base: ExecutionPlan) -> Iterator[dict[str, Any]]:
-    """What may be faster than `base`, the changes of one field each."""
+    """What may be faster than `base`, the changes of one field each, those that may gain most first."""
+    if has_bfloat16(device):
+        yield {"precision": "bfloat16"}
     if device.type == "cpu":
         now, cores = torch.get_num_threads(), this_machine().cores
         for threads in sorted({1, (cores + 1) // 2, cores} - {now}, reverse=True):
             yield {"threads": threads}
-    if has_bfloat16(device):
-        yield {"precision": "bfloat16"}
     if device.type != "cpu" or shutil.which("c++") or shutil.which("g++"):
         yield {"compile": True}
 
@@ -171,8 +171,8 @@ class Race:
             pair = (best, candidate) if len(ratios) % 2 else (candidate, best)
             took = {plan: self.seconds(plan, steps) for plan in pair}
             ratios.append(took[best] / took[candidate])
-            if self.interrupt.asked:
-                return []
+            if self.interrupt.asked or (len(ratios) == LEAST and statistics.median(ratios) < 1):
+                break
         return ratios
 
     def check(self, plan: ExecutionPlan) -> tuple[float, float]:

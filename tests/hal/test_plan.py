@@ -1,8 +1,20 @@
+from pathlib import Path
+
 import pytest
 import torch
 
 from lepton_ai.core import ConfigError, UnknownNameError
-from lepton_ai.hal import ExecutionPlan, applied, get_device, get_plan, place
+from lepton_ai.hal import (
+    ChosenPlan,
+    ExecutionPlan,
+    applied,
+    chosen_plans,
+    get_device,
+    get_plan,
+    place,
+    recall,
+    remember,
+)
 
 
 def test_threads_are_set_inside_and_given_back() -> None:
@@ -36,3 +48,31 @@ def test_weights_of_rank_4_alone_are_laid_channels_last() -> None:
     flat, deep = module[0].weight, module[1].weight
     assert isinstance(flat, torch.Tensor) and isinstance(deep, torch.Tensor)
     assert flat.is_contiguous(memory_format=torch.channels_last) and deep.is_contiguous()
+
+
+def test_a_single_channel_gets_the_strides_that_convolutions_go_by() -> None:
+    conv = torch.nn.Conv2d(1, 4, 3)
+    before = conv.weight.detach().clone()
+    conv.weight.data = conv.weight.data.as_strided((4, 1, 3, 3), (9, 9, 3, 1))
+    assert not conv(torch.rand(2, 1, 8, 8)).is_contiguous(memory_format=torch.channels_last)
+    place(conv, ExecutionPlan(), torch.device("cpu"))
+    assert torch.equal(conv.weight, before)
+    assert conv(torch.rand(2, 1, 8, 8)).is_contiguous(memory_format=torch.channels_last)
+    where = conv.weight.data_ptr()
+    place(conv, ExecutionPlan(), torch.device("cpu"))
+    assert conv.weight.data_ptr() == where
+
+
+def test_plans_that_won_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    assert chosen_plans() == [] and recall("k") is None
+    chosen = ChosenPlan(key="k", work="a net", plan=ExecutionPlan(threads=1), gain=1.25, seconds=2.0)
+    remember(chosen)
+    assert recall("k") == chosen and chosen.describe() == "threads=1, 1.25x over default"
+    for path in tmp_path.rglob("*.json"):
+        path.write_text("{")
+    assert chosen_plans() == []
+    monkeypatch.setattr(Path, "home", lambda: tmp_path / "file")
+    (tmp_path / "file").write_text("")
+    remember(chosen)  # nowhere to write, and no harm
+    assert recall("k") is None

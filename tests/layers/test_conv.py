@@ -91,3 +91,13 @@ def test_only_series_are_causal() -> None:
         layers.Conv2D(4, 3, padding="causal")
     with pytest.raises(ShapeError, match=r"smaller than the kernel \(3, 3, 3\)\. Give larger volumes"):
         layers.Conv3D(4, 3)(noise(1, 2, 8, 8, 2))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_outputs_have_their_channels_last_in_memory(channels: int) -> None:
+    """Also of one channel with odd strides, as other operations leave them: else all that follows is slow."""
+    layer = layers.Conv2D(4, 3)
+    x = torch.rand(2, 8, 8, channels)
+    layer(x)
+    odd = torch.rand(2, channels, 8, 8).movedim(1, -1)
+    assert layer(x).is_contiguous() and layer(odd).is_contiguous()
