@@ -30,7 +30,8 @@ class AudioFolder(ClassFolder):
 
     WAV files (8, 16, 24, 32 bits, floats) need nothing else; FLAC, Ogg, MP3 and AIFF need the extra `audio`. A file
     that does not decode raises when it is fetched; with `errors="skip"` every file is decoded once at the start, and
-    `skipped` lists those left out. Decoded sounds are kept within `cache_bytes`, by default none.
+    `skipped` lists those left out. Decoded sounds are kept within `cache_bytes`, an eighth of this
+    machine's memory if not given.
 
     Raises: StorageError if there is no such folder; DataError for no classes, a class without sounds, a broken file
     (named); ShapeError for rates or lengths that differ, where none is given.
@@ -46,7 +47,7 @@ class AudioFolder(ClassFolder):
         seconds: float | None = None,
         channels: int = 1,
         errors: Errors = "raise",
-        cache_bytes: int = 0,
+        cache_bytes: int | None = None,
     ) -> None:
         for name, value in (("sample_rate", sample_rate), ("seconds", seconds), ("channels", channels)):
             if value is not None and (isinstance(value, bool) or not 0 < value < math.inf):

@@ -30,12 +30,13 @@ class ClassFolder(Indexed):
     prefetch = 2
     noun = "file"
 
-    def __init__(self, path: Place, endings: frozenset[str], errors: Errors, cache_bytes: int) -> None:
+    def __init__(self, path: Place, endings: frozenset[str], errors: Errors, cache_bytes: int | None) -> None:
         kind = type(self).__name__
         if errors not in ("raise", "skip"):
             raise ConfigError(at=f"{kind}.errors", got=errors, expected="'raise' or 'skip'")
         self.path = path if isinstance(path, Path) or "://" in path else Path(path)
-        self.cache: BoundedCache[npt.NDArray[Any]] = BoundedCache(cache_bytes)
+        most = this_machine().memory // 8 if cache_bytes is None else cache_bytes
+        self.cache: BoundedCache[npt.NDArray[Any]] = BoundedCache(most)
         self.labels, self.files, self._y = scan(self.path, endings, self.noun)
         self.skipped: tuple[Place, ...] = ()
 

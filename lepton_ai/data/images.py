@@ -33,7 +33,8 @@ class ImageFolder(ClassFolder):
     resized to it (bilinear, sides stretched). Without it all images must have one size. `channels` is 1 (grey), 3
     (colour) or 4 (with opacity). Turned photographs are set upright. A file that does not decode raises when it is
     fetched; with `errors="skip"` every file is decoded once at the start, and `skipped` lists those left out. Decoded
-    images are kept within `cache_bytes`, by default none; the loader decodes two batches ahead.
+    images are kept within `cache_bytes`, an eighth of this machine's memory if not given; the loader
+    decodes two batches ahead.
 
     Raises: StorageError if there is no such folder; DataError for no classes, a class without images, a broken
     image (named); ShapeError for images of different sizes without `size`.
@@ -48,7 +49,7 @@ class ImageFolder(ClassFolder):
         size: int | tuple[int, int] | None = None,
         channels: int = 3,
         errors: Errors = "raise",
-        cache_bytes: int = 0,
+        cache_bytes: int | None = None,
     ) -> None:
         if channels not in MODES:
             raise ConfigError(at="ImageFolder.channels", got=channels, expected="1, 3 or 4")

@@ -36,7 +36,8 @@ class VideoFolder(ClassFolder):
     are resized to `size`, (height, width) or one number (bilinear, sides stretched); `channels` is 1, 3 or 4.
 
     A film that does not decode raises when it is fetched; with `errors="skip"` every one is decoded once at the start,
-    and `skipped` lists those left out. Decoded films are kept within `cache_bytes`, by default none.
+    and `skipped` lists those left out. Decoded films are kept within `cache_bytes`, an eighth of this machine's
+    memory if not given.
 
     Raises: StorageError if there is no such folder; DataError for no classes, a class without films, a broken film
     (named), a folder of images with `rate`; MissingExtraError.
@@ -53,7 +54,7 @@ class VideoFolder(ClassFolder):
         rate: float | None = None,
         channels: int = 3,
         errors: Errors = "raise",
-        cache_bytes: int = 0,
+        cache_bytes: int | None = None,
     ) -> None:
         if channels not in MODES:
             raise ConfigError(at="VideoFolder.channels", got=channels, expected="1, 3 or 4")

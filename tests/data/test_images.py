@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from lepton_ai.core import ConfigError, DataError, ShapeError, StorageError
+from lepton_ai.core import ConfigError, DataError, ShapeError, StorageError, this_machine
 from lepton_ai.data import ImageFolder, Loader
 
 
@@ -115,6 +115,7 @@ def test_decoded_images_are_kept_within_a_bound(folder: Path) -> None:
     for _ in range(3):
         source.fetch(torch.arange(3))
     assert source.cache.peak == source.cache.max_bytes == 144
+    assert ImageFolder(folder).cache.max_bytes == this_machine().memory // 8
 
 
 def test_threads_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
