@@ -83,11 +83,12 @@ class _LowRankEinsumDense(LowRank, EinsumDense):
 
 
 class _LowRankConv(LowRank, Conv[Any]):
-    def call(self, x: Tensor) -> Tensor:
+    def call(self, x: Tensor, activate: bool = True) -> Tensor:
         x = to_channels_first(as_float(x, self.weight))
         y = to_channels_last(self.convolve(x, self.bias, 1))
         change = F.linear(to_channels_last(self.convolve(x, None, 1, self.adapter_down)), self.adapter_up)
-        return self.activation(y + self.adapter_scale * change)
+        y = y + self.adapter_scale * change
+        return self.activation(y) if activate else y
 
 
 _KINDS: dict[type[KernelLayer], type[LowRank]] = {
