@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,16 +28,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 class Clock:
-    """Says how long steps of a plan take; they are made all the same."""
+    """Says how long steps of a plan take, and how late it is by that; the steps are made all the same."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, **speeds: float) -> None:
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, passing: float = 0.0, **speeds: float) -> None:
         self.timed: list[str] = []
+        self.now = 0.0
         real = Race.seconds
 
         def seconds(own: Race, plan: ExecutionPlan, steps: int) -> float:
             real(own, plan, 1)
             self.timed.append(plan.describe())
-            return 0.04 * speeds.get("precision" if plan.precision != "float32" else f"threads_{plan.threads}", 1.0)
+            took = 0.04 * speeds.get("precision" if plan.precision != "float32" else f"threads_{plan.threads}", 1.0)
+            self.now += passing * took * steps
+            return took
+
+        monkeypatch.setattr(race, "time", SimpleNamespace(perf_counter=lambda: self.now))
 
         monkeypatch.setattr(Race, "seconds", seconds)
         monkeypatch.setattr(race, "has_bfloat16", lambda device: True)
@@ -65,7 +71,7 @@ def test_the_fastest_is_run_said_and_kept(monkeypatch: pytest.MonkeyPatch, home:
     assert model.plan == ExecutionPlan(threads=2)
     line = model.history.plan
     assert line.startswith("plan: threads=2, 2.50x over default, chosen in ") and line.endswith(" s")
-    assert "default" in clock.timed and "threads=4" in clock.timed and "precision='bfloat16'" not in clock.timed[:4]
+    assert list(dict.fromkeys(clock.timed)) == ["default", "precision='bfloat16'", "threads=4", "threads=2"]
     (kept,) = hal.chosen_plans()
     assert kept.plan == model.plan and kept.gain == 2.5 and kept.work.startswith("Sequential of ")
     clock.timed.clear()
@@ -73,6 +79,15 @@ def test_the_fastest_is_run_said_and_kept(monkeypatch: pytest.MonkeyPatch, home:
     assert again.plan == model.plan and not clock.timed
     assert again.history.plan == "plan: threads=2, 2.50x over default, chosen before"
     assert same_state(model, again)
+
+
+def test_a_race_keeps_to_its_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    # 13 batches an epoch: of 40 epochs at 0.04 s a step, a twentieth is 1.04 s.
+    clock = Clock(monkeypatch, passing=1.0, precision=0.5)
+    model = auto(epochs=40)
+    assert model.plan == ExecutionPlan(precision="bfloat16")
+    assert set(clock.timed) == {"default", "precision='bfloat16'"} and 0.5 < clock.now < 1.04 + 0.1
+    assert model.history.plan == f"plan: precision='bfloat16', 2.00x over default, chosen in {clock.now:.1f} s"
 
 
 def test_the_race_leaves_no_trace(monkeypatch: pytest.MonkeyPatch) -> None:
