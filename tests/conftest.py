@@ -1,5 +1,6 @@
-"""What every test gets: one thread, and the seed as it was."""
+"""What every test gets: one thread, Ctrl-C as in a terminal, and the seed as it was."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -15,6 +16,12 @@ def _one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c() -> None:
+    # A shell starts what runs in its background with Ctrl-C ignored, and the tests of it would wait for ever.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
