@@ -161,12 +161,14 @@ def test_a_server_that_goes_down_ends_nothing(tmp_path: Path, caplog: pytest.Log
     tracker = MLflow(uri=str(tmp_path), every=1)
 
     class Pull(Callback):
-        def on_epoch_begin(self, epoch: int) -> None:
-            if epoch == 1:
-                tracker._client.log_batch = self.fail
+        def on_train_begin(self) -> None:
+            self.there = tracker._client.log_batch
+            tracker._client.log_batch = self.first_epoch_only
 
-        def fail(self, *_: Any, **__: Any) -> None:
-            raise ConnectionError("no route\nto host")
+        def first_epoch_only(self, run_id: str, metrics: Any) -> None:
+            if metrics[0].key == "loss" and metrics[0].step > 0:
+                raise ConnectionError("no route\nto host")
+            self.there(run_id, metrics=metrics)
 
     model = train(tracker, Pull())
     assert same_state(model, train())
