@@ -1,4 +1,5 @@
-"""Optimisers with a step size for each weight, by Keras' formulas: Adagrad, Adadelta, Adamax, Nadam, Ftrl.
+"""Optimisers with a step size for each weight, by Keras' formulas: RMSprop, Adagrad, Adadelta, Adamax, Nadam,
+Ftrl.
 
 Where torch has one of the name, its epsilon stands elsewhere or its defaults differ. The rate `r` is that of the step.
 """
@@ -13,6 +14,57 @@ from lepton_ai.training.component import number
 from lepton_ai.training.optimizer import Rate
 from lepton_ai.training.policies import StepPolicies
 from lepton_ai.training.rule import RuleOptimizer, Slots, zeros
+
+
+class RMSprop(RuleOptimizer):
+    """The gradient over a running root mean square of itself, each weight on its own.
+
+    `v = rho v + (1 - rho) g²` (less the square of a running mean of g, if `centered`), `u = r g / sqrt(v + epsilon)`,
+    then `w -= u`, or with momentum `b = momentum b + u` and `w -= b`.
+
+    Source: Hinton 2012, lecture 6e; Graves 2013 for the centred form, https://arxiv.org/abs/1308.0850.
+    """
+
+    def __init__(
+        self,
+        learning_rate: Rate = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        weight_decay: float | None = None,
+        **policies: Unpack[StepPolicies],
+    ) -> None:
+        super().__init__(learning_rate, weight_decay, **policies)
+        self.rho = number("RMSprop.rho", rho, "[0, 1)")
+        self.momentum = number("RMSprop.momentum", momentum, "[0, 1]")
+        self.epsilon = number("RMSprop.epsilon", epsilon, "[0, inf)")
+        self.centered = centered
+
+    def start(self, weight: Tensor) -> dict[str, Tensor]:
+        kept = {"velocity": zeros(weight)}
+        if self.centered:
+            kept["average_gradient"] = zeros(weight)
+        if self.momentum:
+            kept["momentum"] = zeros(weight)
+        return kept
+
+    def update(self, rate: float, step: int, weights: list[Tensor], gradients: list[Tensor], kept: Slots) -> None:
+        squares = kept["velocity"]
+        torch._foreach_mul_(squares, self.rho)
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - self.rho)
+        roots = torch._foreach_add(squares, self.epsilon)
+        if self.centered:
+            means = kept["average_gradient"]
+            torch._foreach_lerp_(means, gradients, 1 - self.rho)
+            torch._foreach_addcmul_(roots, means, means, value=-1)
+        torch._foreach_sqrt_(roots)
+        if self.momentum:
+            torch._foreach_mul_(kept["momentum"], self.momentum)
+            torch._foreach_addcdiv_(kept["momentum"], gradients, roots, value=rate)
+            torch._foreach_sub_(weights, kept["momentum"])
+        else:
+            torch._foreach_addcdiv_(weights, gradients, roots, value=-rate)
 
 
 class Adagrad(RuleOptimizer):

@@ -1,12 +1,13 @@
 """Lepton's own optimiser: one step size per output channel, momentum, and a rate that decays at the end."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Unpack
 
 import torch
 from torch import Tensor, nn
 
 from lepton_ai.training.component import number
+from lepton_ai.training.light_step import LightStep
 from lepton_ai.training.optimizer import Named, Optimizer, Rate
 from lepton_ai.training.policies import StepPolicies
 from lepton_ai.training.schedules import LateDecay, Schedule, get_schedule
@@ -81,7 +82,7 @@ class ChannelAdaptive(Optimizer):
         )
 
 
-class ChannelAdaptiveStep(torch.optim.Optimizer):
+class ChannelAdaptiveStep(LightStep):
     """The torch optimiser of `ChannelAdaptive`; its rate is the group's "lr".
 
     State of a parameter: "step"; "momentum", shaped as the parameter; "mean_square", the bias-corrected running mean
@@ -100,18 +101,7 @@ class ChannelAdaptiveStep(torch.optim.Optimizer):
         defaults = {"lr": lr, "momentum": momentum, "rho": rho, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, defaults)
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            self._step_group(group)
-        return loss
-
-    def _step_group(self, group: dict[str, Any]) -> None:
+    def step_group(self, group: dict[str, Any]) -> None:
         weights = [each for each in group["params"] if each.grad is not None]
         if not weights:
             return

@@ -118,7 +118,7 @@ class Optimizer(Component):
 def decouple_decay(optimizer: torch.optim.Optimizer, weight_decay: float | None) -> torch.optim.Optimizer:
     """Let weights shrink by `rate * weight_decay` before each step.
 
-    torch's SGD and RMSprop would add the decay to the gradient instead, where momentum and scaling distort it.
+    torch's SGD would add the decay to the gradient instead, where momentum distorts it.
     """
     if weight_decay:
 

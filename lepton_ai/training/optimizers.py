@@ -3,10 +3,8 @@
 Where torch's formula differs from Keras':
 - Adam, AdamW: torch adds epsilon to the bias-corrected root, Keras to the uncorrected one. Torch's epsilon therefore
   counts `1 / sqrt(1 - beta_2 ** t)` times as much: 30 times at the first step, once after some thousand.
-- RMSprop: torch divides by `sqrt(v) + epsilon`, Keras by `sqrt(v + epsilon)`. With gradients below about 1e-3, Keras'
-  steps are smaller.
-- Momentum in SGD and RMSprop: torch multiplies the accumulated gradients by the current rate, Keras accumulates
-  gradients each times the rate of its step. They differ only while the rate changes.
+- Momentum in SGD: torch multiplies the accumulated gradients by the current rate, Keras accumulates gradients each
+  times the rate of its step. They differ only while the rate changes.
 The others, in `adaptive_optimizers` and `modern_optimizers`, are by Keras' formulas.
 """
 
@@ -16,9 +14,10 @@ from typing import Unpack
 import torch
 
 from lepton_ai.core import Registry, snake_case
-from lepton_ai.training.adaptive_optimizers import Adadelta, Adagrad, Adamax, Ftrl, Nadam
+from lepton_ai.training.adaptive_optimizers import Adadelta, Adagrad, Adamax, Ftrl, Nadam, RMSprop
 from lepton_ai.training.channel_adaptive import ChannelAdaptive
 from lepton_ai.training.component import number, resolve
+from lepton_ai.training.light_step import FusedAdamW, FusedSGD
 from lepton_ai.training.modern_optimizers import Adafactor, Lamb, Lion, Muon, ScheduleFreeAdamW
 from lepton_ai.training.optimizer import Named, Optimizer, Rate, decouple_decay
 from lepton_ai.training.policies import StepPolicies
@@ -74,7 +73,11 @@ class SGD(Optimizer):
     def make(self, parameters: Named, learning_rate: float, fused: bool) -> torch.optim.Optimizer:
         # Keras allows nesterov without momentum, which is plain descent; torch refuses it.
         nesterov = self.nesterov and self.momentum > 0
-        made = torch.optim.SGD(parameters, learning_rate, self.momentum, nesterov=nesterov, fused=fused or None)
+        made: torch.optim.Optimizer
+        if fused:
+            made = FusedSGD(parameters, learning_rate, self.momentum, nesterov)
+        else:
+            made = torch.optim.SGD(parameters, learning_rate, self.momentum, nesterov=nesterov)
         return decouple_decay(made, self.weight_decay)
 
 
@@ -105,15 +108,9 @@ class Adam(Optimizer):
         self.amsgrad = amsgrad
 
     def make(self, parameters: Named, learning_rate: float, fused: bool) -> torch.optim.Optimizer:
-        return torch.optim.AdamW(
-            parameters,
-            learning_rate,
-            (self.beta_1, self.beta_2),
-            self.epsilon,
-            self.weight_decay or 0.0,
-            self.amsgrad,
-            fused=fused or None,
-        )
+        made = FusedAdamW if fused else torch.optim.AdamW
+        betas = (self.beta_1, self.beta_2)
+        return made(parameters, learning_rate, betas, self.epsilon, self.weight_decay or 0.0, self.amsgrad)
 
 
 class AdamW(Adam):
@@ -134,39 +131,6 @@ class AdamW(Adam):
     ) -> None:
         decay = number("AdamW.weight_decay", weight_decay, "[0, inf)")
         super().__init__(learning_rate, beta_1, beta_2, epsilon, amsgrad, decay, **policies)
-
-
-class RMSprop(Optimizer):
-    """The gradient over a running root mean square of itself, each weight on its own.
-
-    `v = rho v + (1 - rho) g²` (less the square of a running mean of g, if `centered`), `u = g / (sqrt(v) + epsilon)`,
-    then `w -= rate * u`, or with momentum `b = momentum * b + u` and `w -= rate * b`.
-
-    Source: Hinton 2012, lecture 6e; Graves 2013 for the centred form, https://arxiv.org/abs/1308.0850.
-    """
-
-    def __init__(
-        self,
-        learning_rate: Rate = 0.001,
-        rho: float = 0.9,
-        momentum: float = 0.0,
-        epsilon: float = 1e-7,
-        centered: bool = False,
-        weight_decay: float | None = None,
-        **policies: Unpack[StepPolicies],
-    ) -> None:
-        super().__init__(learning_rate, weight_decay, **policies)
-        self.rho = number("RMSprop.rho", rho, "[0, 1)")
-        self.momentum = number("RMSprop.momentum", momentum, "[0, 1]")
-        self.epsilon = number("RMSprop.epsilon", epsilon, "[0, inf)")
-        self.centered = centered
-
-    def make(self, parameters: Named, learning_rate: float, fused: bool) -> torch.optim.Optimizer:
-        # torch has no fused RMSprop; foreach is its quickest
-        made = torch.optim.RMSprop(
-            parameters, learning_rate, self.rho, self.epsilon, 0, self.momentum, self.centered, foreach=fused or None
-        )
-        return decouple_decay(made, self.weight_decay)
 
 
 OPTIMIZERS = Registry[type[Optimizer]]("optimizer")

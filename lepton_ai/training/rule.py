@@ -1,12 +1,13 @@
 """Optimisers that torch has not, or not with Keras' formula: the formula over lists of weights, the state kept here."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lepton_ai.training.light_step import LightStep
 from lepton_ai.training.optimizer import Named, Optimizer, decouple_decay
 
 Slots = dict[str, list[Tensor]]
@@ -27,7 +28,7 @@ class RuleOptimizer(Optimizer):
         """Change weights and what is kept of them, in place; `step` counts from 1. Gradients stay as they are."""
 
 
-class RuleStep(torch.optim.Optimizer):
+class RuleStep(LightStep):
     """The torch optimiser of a `RuleOptimizer`; its rate is the group's "lr". A group may bring a "rule" of its own.
 
     State of a parameter: "step", on the CPU, and what the rule keeps. Nothing waits for a device.
@@ -36,26 +37,18 @@ class RuleStep(torch.optim.Optimizer):
     def __init__(self, params: Iterable[Any], lr: float, rule: RuleOptimizer) -> None:
         super().__init__(params, {"lr": lr, "rule": rule})
 
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        for group in self.param_groups:
-            # Weights that once had no gradient are behind in their count, which corrections for the start go by.
-            alike: dict[int, list[nn.Parameter]] = {}
-            rule: RuleOptimizer = group["rule"]
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    alike.setdefault(self._count(weight, rule), []).append(weight)
-            for count, weights in alike.items():
-                kept = {name: [self.state[each][name] for each in weights] for name in self.state[weights[0]]}
-                kept.pop("step")
-                gradients = [each.grad for each in weights if each.grad is not None]
-                rule.update(group["lr"], count, list(weights), gradients, kept)
-        return loss
+    def step_group(self, group: dict[str, Any]) -> None:
+        # Weights that once had no gradient are behind in their count, which corrections for the start go by.
+        alike: dict[int, list[nn.Parameter]] = {}
+        rule: RuleOptimizer = group["rule"]
+        for weight in group["params"]:
+            if weight.grad is not None:
+                alike.setdefault(self._count(weight, rule), []).append(weight)
+        for count, weights in alike.items():
+            kept = {name: [self.state[each][name] for each in weights] for name in self.state[weights[0]]}
+            kept.pop("step")
+            gradients = [each.grad for each in weights if each.grad is not None]
+            rule.update(group["lr"], count, list(weights), gradients, kept)
 
     def _count(self, weight: nn.Parameter, rule: RuleOptimizer) -> int:
         state: dict[str, Any] = self.state[weight]
