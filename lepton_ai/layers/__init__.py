@@ -100,7 +100,7 @@ from lepton_ai.layers.normalization import (
     RMSNormalization,
     UnitNormalization,
 )
-from lepton_ai.layers.pooled_first import activated, pools_first, without_activation
+from lepton_ai.layers.pooled_first import after_pooling, before_pooling, pools_first
 from lepton_ai.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -345,9 +345,10 @@ __all__ = [
     "ZeroPadding2D",
     "ZeroPadding3D",
     "Zeros",
-    "activated",
     "add_adapter",
+    "after_pooling",
     "as_texts",
+    "before_pooling",
     "carry",
     "deserialize",
     "draws_for",
@@ -365,5 +366,4 @@ __all__ = [
     "takes",
     "takes_adapter",
     "within",
-    "without_activation",
 ]

@@ -130,10 +130,22 @@ class Conv(Convolution[Window]):
         self.weight.data = in_memory_as_inputs(self.weight.data)
         self.add_bias((self.filters,))
 
-    def call(self, x: Tensor, activate: bool = True) -> Tensor:
+    def call(self, x: Tensor, bare: bool = False) -> Tensor:
+        """The filters' answers; `bare` ones are for `finish`, when they were pooled."""
         x = to_channels_first(as_float(x, self.weight))
-        y = to_channels_last(self.convolve(x, self.bias, self.groups))
-        return self.activation(y) if activate else y
+        y = to_channels_last(self.convolve(x, self.early_bias(bare), self.groups))
+        return y if bare else self.activation(y)
+
+    def finish(self, y: Tensor) -> Tensor:
+        """What is left to do for a bare answer: the activation, and the bias where it is not in yet."""
+        if self.bias is not None and self.early_bias(bare=True) is None:
+            y = y + self.bias.to(y.dtype)
+        return self.activation(y)
+
+    def early_bias(self, bare: bool) -> Tensor | None:
+        """The bias that the convolution itself adds, which is free; its gradient there can cost more than that of
+        the kernel, so that in training a bias waits for pooling, where it can."""
+        return None if bare and self.training else self.bias
 
 
 class Conv1D(Conv[tuple[int]]):

@@ -83,12 +83,12 @@ class _LowRankEinsumDense(LowRank, EinsumDense):
 
 
 class _LowRankConv(LowRank, Conv[Any]):
-    def call(self, x: Tensor, activate: bool = True) -> Tensor:
+    def call(self, x: Tensor, bare: bool = False) -> Tensor:
         x = to_channels_first(as_float(x, self.weight))
-        y = to_channels_last(self.convolve(x, self.bias, 1))
+        y = to_channels_last(self.convolve(x, self.early_bias(bare), 1))
         change = F.linear(to_channels_last(self.convolve(x, None, 1, self.adapter_down)), self.adapter_up)
         y = y + self.adapter_scale * change
-        return self.activation(y) if activate else y
+        return y if bare else self.activation(y)
 
 
 _KINDS: dict[type[KernelLayer], type[LowRank]] = {

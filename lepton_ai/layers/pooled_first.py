@@ -1,4 +1,4 @@
-"""Pooling before the activation: the largest of some ReLUs is the ReLU of the largest, which there are fewer of."""
+"""Pooling before bias and ReLU: the largest of some ReLUs is the ReLU of the largest, which there are fewer of."""
 
 from typing import Any
 
@@ -14,9 +14,9 @@ def pools_first(layer: nn.Module, following: nn.Module | None) -> bool:
     """Whether the ReLU in which `layer` ends may wait until `following`, of which its output is the only input, has
     pooled.
 
-    Values and gradients are the same, bit by bit: where the largest is above 0 it is the largest before the ReLU, and
-    at the same place; where it is not, all are 0 and no gradient goes through. The work on each element, and the
-    memory for it, is a quarter for windows of 2 by 2. For layers of these very kinds: others may mean more by a call.
+    Values and gradients are the same: where the largest is above 0 it is the largest before the ReLU, and at the same
+    place; where it is not, all are 0 and no gradient goes through. The work on each element, and the memory for it, is
+    a quarter for windows of 2 by 2. For layers of these very kinds: others may mean more by a call.
     """
     if not isinstance(following, MaxPooling) or max(following.strides) == 1:
         return False
@@ -28,11 +28,11 @@ def pools_first(layer: nn.Module, following: nn.Module | None) -> bool:
     return type(layer) is ReLU and (layer.max_value, layer.negative_slope, layer.threshold) == plain
 
 
-def without_activation(layer: Any, x: Any) -> Any:
-    """What a layer of which `pools_first` is true gives before its ReLU."""
-    return layer(x, activate=False) if isinstance(layer, Conv) else x
+def before_pooling(layer: Any, x: Any) -> Any:
+    """What a layer of which `pools_first` is true gives to be pooled."""
+    return layer(x, bare=True) if isinstance(layer, Conv) else x
 
 
-def activated(layer: Any, x: Any) -> Any:
-    """The ReLU that waited."""
-    return relu(x) if isinstance(layer, Conv) else layer(x)
+def after_pooling(layer: Any, x: Any) -> Any:
+    """What waited until it was pooled."""
+    return layer.finish(x) if isinstance(layer, Conv) else layer(x)

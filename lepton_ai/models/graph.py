@@ -10,7 +10,8 @@ from lepton_ai.layers import (
     Layer,
     Node,
     SymbolicTensor,
-    activated,
+    after_pooling,
+    before_pooling,
     carry,
     deserialize,
     is_symbolic,
@@ -18,7 +19,6 @@ from lepton_ai.layers import (
     map_leaves,
     pools_first,
     serialize,
-    without_activation,
 )
 
 
@@ -81,14 +81,14 @@ class Graph:
             args = map_leaves(value, node.args, is_symbolic)
             kwargs = map_leaves(value, node.kwargs, is_symbolic)
             if id(node) in waiting:
-                values[id(node)] = activated(waiting[id(node)], node.layer(*args))
+                values[id(node)] = after_pooling(waiting[id(node)], node.layer(*args))
                 continue
             if not masks and not node.layer.makes_mask:
                 pooling = self._pooled_first.get(id(node))
                 if pooling is None:
                     values[id(node)] = node.layer(*args, **kwargs)
                 else:
-                    values[id(node)], waiting[pooling] = without_activation(node.layer, *args), node.layer
+                    values[id(node)], waiting[pooling] = before_pooling(node.layer, *args), node.layer
                 continue
             held = tuple(_masks_in(arg, masks) for arg in node.args)
             values[id(node)], made = carry(node.layer, args, kwargs, held)

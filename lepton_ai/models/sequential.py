@@ -13,13 +13,13 @@ from lepton_ai.layers import (
     Layer,
     Stage,
     SymbolicTensor,
-    activated,
+    after_pooling,
+    before_pooling,
     carry,
     deserialize,
     is_shape,
     pools_first,
     serialize,
-    without_activation,
 )
 from lepton_ai.models.foreign import TorchModule
 from lepton_ai.models.front import Front, no_texts
@@ -141,11 +141,11 @@ class Sequential(Model):
         waiting = None  # the layer before, if its activation comes behind this one
         for layer, following in pairwise([*layers, None]):
             if waiting is not None:
-                x, waiting = activated(waiting, layer(x)), None
+                x, waiting = after_pooling(waiting, layer(x)), None
             elif mask is not None or layer.makes_mask:
                 x, mask = carry(layer, (x,), {}, (mask,))
             elif pools_first(layer, following):
-                x, waiting = without_activation(layer, x), layer
+                x, waiting = before_pooling(layer, x), layer
             else:
                 x = layer(x)
         return (x, mask) if return_mask else x
