@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -52,6 +52,7 @@ from lepton_ai.training import (
     get_optimizer,
     predict,
     progress,
+    settle_batch_size,
 )
 
 
@@ -89,7 +90,7 @@ class Trainer(Network):
         self,
         x: Any = None,
         y: Any = None,
-        batch_size: int | None = None,
+        batch_size: int | Literal["auto"] | None = None,
         epochs: int = 1,
         verbose: int | str = "auto",
         callbacks: list[Callback] | Callback | None = None,
@@ -112,7 +113,8 @@ class Trainer(Network):
         """Train on arrays, tensors, data frames, sources, torch datasets or loaders.
 
         Args:
-            batch_size: rows per step, 32 if not given.
+            batch_size: rows per step, 32 if not given; "auto" takes the fastest that fits, by `find_batch_size`, or
+                that of the run that goes on.
             verbose: 0 silent, 1 a bar, 2 a line per epoch; on a terminal "auto" is a bar, "curves" draws the loss.
             validation_split: the last part of the rows is held out, before shuffling, as in Keras.
             class_weight: weight of each class' rows in the loss.
@@ -147,6 +149,9 @@ class Trainer(Network):
             if not isinstance(source, Indexed) or validation_data is not None:
                 raise UsageError("validation_split needs rows with an index, and no validation_data", at="fit")
             source, validation_data = hold_out(source, validation_split)
+        folder, settled = None if run is None else Path(run), ""
+        if batch_size == "auto":
+            batch_size, settled = settle_batch_size(self, source, folder)
         job = self.job(
             source,
             batch_size=batch_size,
@@ -165,7 +170,8 @@ class Trainer(Network):
             validation_freq=validation_freq,
             callbacks=[*listed, *progress(verbose)],
             class_weight=self._class_weight(class_weight, job.loader),
-            folder=None if run is None else Path(run),
+            folder=folder,
+            settled=settled,
             checkpoint_every=checkpoint_every,
         )
         self.history = fit(job)

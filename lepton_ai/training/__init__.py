@@ -1,6 +1,6 @@
 """The training engine: one loop for any `torch.nn.Module`, and the losses, metrics, optimisers it works with."""
 
-from lepton_ai.training.batch_size import BatchSizes, find_batch_size
+from lepton_ai.training.batch_size import BatchSizes, find_batch_size, settle_batch_size
 from lepton_ai.training.callbacks import (
     Callback,
     CSVLogger,
@@ -260,4 +260,5 @@ __all__ = [
     "load_result",
     "predict",
     "progress",
+    "settle_batch_size",
 ]

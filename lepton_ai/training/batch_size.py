@@ -28,6 +28,7 @@ from lepton_ai.core import UsageError, WorkerError
 from lepton_ai.data import Indexed
 from lepton_ai.hal import ExecutionPlan, get_device
 from lepton_ai.training.callbacks import Callback, Logs
+from lepton_ai.training.checkpoints import Checkpoints
 from lepton_ai.training.component import number, whole
 from lepton_ai.training.step import is_out_of_memory
 
@@ -135,6 +136,23 @@ def find_batch_size(
         raise UsageError(f"found no batch size: {reason}", at="find_batch_size", fix=fix)
     best = max(fitting, key=lambda each: each.samples_per_second).batch_size
     return BatchSizes(best=best, limit=limit, trials=trials)
+
+
+def settle_batch_size(model: Fits, source: Any, folder: Path | None) -> tuple[int, str]:
+    """The batch size of the run that goes on from `folder`, or the fastest one for a run that begins; and a line that
+    says which, and why.
+
+    Raises: as `find_batch_size`; StorageError if all checkpoints in the folder are damaged.
+    """
+    found = None if folder is None else Checkpoints(folder).load()
+    if found is not None:
+        size = int(found[2]["job"]["batch_size"])
+        return size, f"batch_size={size}, of the checkpoint"
+    sizes = find_batch_size(model, source)
+    trial = next(each for each in sizes.trials if each.batch_size == sizes.best)
+    tried = [each.batch_size for each in sizes.trials]
+    line = f"batch_size={sizes.best}, {trial.samples_per_second:,.0f} samples/s and {trial.memory / 2**20:,.0f} MiB"
+    return sizes.best, f"{line}, the fastest of {tried[0]} to {tried[-1]}"
 
 
 def _in_child(model: Fits, data: Any, settings: _Settings) -> tuple[list[Trial], int, str]:

@@ -43,7 +43,7 @@ def fit(job: Job) -> History:
         stack.enter_context(kept_generators(get_device(job.plan.device)))
         stack.enter_context(kept_frozen(job.freezing))
         stack.enter_context(interrupt)
-        line = take_plan(job, interrupt)
+        line = "; ".join(filter(None, (job.settled, take_plan(job, interrupt))))
         run = Run(job, stack.enter_context(applied(job.plan)), interrupt)
         run.resume()
         run.history.plan = run.history.plan or line

@@ -48,7 +48,7 @@ class Job:
     epoch: the job goes on from the newest. `missing` says where NaN may stand in inputs. `result` is where the leader
     leaves the final state, for a caller in another process. `augment` changes inputs and targets together in training.
     With `race`, `plan` is where the race for a faster one sets out from; when the job has run it is the plan that was
-    run, and `given` what was asked for.
+    run, and `given` what was asked for. `settled` is a line about what else was chosen by measuring.
     """
 
     module: nn.Module
@@ -67,6 +67,7 @@ class Job:
     augment: tuple[Augmentation, ...] = ()
     plan: ExecutionPlan = field(default_factory=ExecutionPlan)
     race: bool = False
+    settled: str = ""
     missing: Missing = False
     seed: int = 0
     folder: Path | None = None

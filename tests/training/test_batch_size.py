@@ -1,6 +1,7 @@
 """The fastest batch size: found in a child, bounded in memory and time, and nothing is changed here."""
 
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from lepton_ai.models import Sequential
 from lepton_ai.rng import get_seed
 from lepton_ai.training import find_batch_size
 from lepton_ai.training.batch_size import available_memory
-from tests.contracts.fitting import compiled, mlp, state, table
+from tests.contracts.fitting import compiled, mlp, same_state, state, table
 
 X, Y = table(300)
 
@@ -142,3 +143,27 @@ def test_what_is_available_is_the_least_of_machine_and_container(tmp_path: Path)
     (group / "memory.max").write_text("max")
     assert available_memory(cpu, tmp_path) == 5000 * 1024
     assert available_memory(cpu) > 2**20
+
+
+def test_fit_can_choose_and_a_run_that_goes_on_keeps_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = mlp_ready()
+    chosen.fit(X, Y, batch_size="auto", epochs=2, verbose=0, run=tmp_path / "run")
+    size, _, why = chosen.history.plan.removeprefix("batch_size=").partition(", ")
+    assert int(size) in [2**power for power in range(3, 9)]
+    assert re.match(r"[\d,]+ samples/s and \d+ MiB, the fastest of 8 to \d+; plan: ", why)
+    by_hand = mlp_ready()
+    by_hand.fit(X, Y, batch_size=int(size), epochs=2, verbose=0)
+    assert same_state(chosen, by_hand)
+
+    def never(*_: Any, **__: Any) -> Any:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr("lepton_ai.training.batch_size.find_batch_size", never)
+    longer = mlp_ready()
+    longer.fit(X, Y, batch_size="auto", epochs=3, verbose=0, run=tmp_path / "run")
+    assert longer.history.epoch == [0, 1, 2]
+
+
+def test_another_word_for_the_size_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"fit\(batch_size=...\): got .*most.*, expected"):
+        mlp_ready().fit(X, Y, batch_size="most")
