@@ -208,18 +208,29 @@ def test_ratios_are_taken_round_by_round_and_the_best_rival_is_the_fastest() -> 
 
 
 def test_targets_are_computed() -> None:
-    fast = a_workload(lepton=[3.0, 3.0, 3.0], torch=[1.5, 1.5, 1.5], keras_jax=[2.0, 2.0, 2.0])
+    fast = a_workload(
+        lepton=[3.0, 3.0, 3.0],
+        lepton_auto=[5.0, 5.0, 5.0],
+        torch=[1.5, 1.5, 1.5],
+        keras_jax=[2.0, 2.0, 2.0],
+        torch_bfloat16=[3.5, 3.5, 3.5],
+        keras_jax_bfloat16=[4.0, 4.0, 4.0],
+    )
     starts = {"a": {"lepton": [2.0], "torch": [1.9], "keras-jax": [3.0]}}
     everything = a_report(dict.fromkeys(ARRAYS, fast), starts)
-    assert met(everything) == [True] * 8
-    slow = a_workload(lepton=[1.0, 1.1, 0.9], torch=[1.2, 1.2, 1.2], keras_jax=[2.0, 2.0, 2.0])
+    assert met(everything) == [True] * 10
+    assert everything["geometric_means"]["best rival in any precision"]["value"] == pytest.approx(1.25)
+    assert everything["geometric_means"]["best rival"]["value"] == pytest.approx(1.5)
+    slow = a_workload(
+        lepton=[1.0, 1.1, 0.9], lepton_auto=[1.0, 1.1, 0.9], torch=[1.2, 1.2, 1.2], keras_jax=[2.0, 2.0, 2.0]
+    )
     slow["peak_bytes"]["lepton"] *= 2
     late = {"a": {"lepton": [4.0], "torch": [1.9], "keras-jax": [3.0]}}
-    assert met(a_report(dict.fromkeys(ARRAYS, slow), late)) == [False] * 8
+    assert met(a_report(dict.fromkeys(ARRAYS, slow), late)) == [False] * 10
     part = a_report({"a": fast}, {})
-    assert met(part) == [None] * 7 + [True]
+    assert met(part) == [None] * 9 + [True]
     none = a_workload() | {"peak_bytes": {}}
-    assert met(a_report(dict.fromkeys(ARRAYS, fast) | {"b": none}, {})) == [None] * 7 + [True]
+    assert met(a_report(dict.fromkeys(ARRAYS, fast) | {"b": none}, {})) == [None] * 9 + [True]
     assert not any(math.isnan(each["figure"]) for each in everything["targets"])
 
 
@@ -245,7 +256,7 @@ def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     ("arguments", "said"),
     [
         (["--only", "a,z"], "no 'z'; there are a, b, c, d, e, f, g"),
-        (["--peers", "keras"], "no 'keras'; there are lepton, keras-jax"),
+        (["--peers", "keras"], "no 'keras'; there are lepton, lepton-auto, keras-jax"),
         (["--rounds", "0", "--out", "x"], "--rounds is 1 or more"),
         (["--only", "a"], "would overwrite the results of the whole"),
         (["--rounds", "3"], "would overwrite the results of the whole"),

@@ -4,10 +4,11 @@
                                   [--profile] [--out FOLDER]
 
 Each peer runs in an environment of its own (`environments`), one process for each workload, and trains on the same
-arrays from files (`workloads`); `peer` says how its steps are timed, `rounds` in which order. Writes
-benchmarks/results/training.json, the table in docs/benchmarks.md and docs/images/training.png, or all of them into
-FOLDER. Peers import parts of this package in environments that hold no lepton_ai: only `command` and what it alone
-imports may need it.
+arrays from files (`workloads`), in float32; a second comparison lets Lepton's plan race (`lepton-auto`), beside the
+faster of float32 and mixed bfloat16 in those peers that may win by it. `peer` says how its steps are timed, `rounds` in
+which order. Writes benchmarks/results/training.json, the table in docs/benchmarks.md and docs/images/training.png, or
+all of them into FOLDER. Peers import parts of this package in environments that hold no lepton_ai: only `command` and
+what it alone imports may need it.
 """
 
 

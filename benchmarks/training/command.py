@@ -10,7 +10,7 @@ from benchmarks.training import floor
 from benchmarks.training.environments import BENCHMARKS, PEERS, NoEnvironmentError, interpreter
 from benchmarks.training.processes import Peer
 from benchmarks.training.rounds import measure, start_ups
-from benchmarks.training.summary import means, summarize, targets
+from benchmarks.training.summary import SINGLE, means, summarize, targets
 from benchmarks.training.tables import page, plot
 from benchmarks.training.workloads import WORKLOADS, fingerprint, write
 from lepton_ai.core import this_machine
@@ -65,7 +65,8 @@ def run(arguments: list[str]) -> None:
             report["workloads"][name] = result
             add_floors(report)
             if chosen.starts and name in STARTED:
-                report["first_batch"][name] = start_ups(folder, name, pythons, chosen.starts)
+                single = {peer: each for peer, each in pythons.items() if peer in SINGLE}
+                report["first_batch"][name] = start_ups(folder, name, single, chosen.starts)
             if chosen.profile and "lepton" in pythons:
                 report.setdefault("profiles", {})[name] = profiled(name, folder, pythons["lepton"])
             report |= {"geometric_means": means(report["workloads"])}

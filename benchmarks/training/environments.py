@@ -15,8 +15,12 @@ FAMILY = {
     "torch": "torch",
     "torch-dataloader": "torch",
     "torch-allocator": "torch",
+    "keras-jax-bfloat16": "keras-jax",
+    "keras-tensorflow-bfloat16": "keras-tensorflow",
+    "torch-bfloat16": "torch",
 }
-PEERS = ("lepton", *FAMILY)
+OWN = ("lepton", "lepton-auto")
+PEERS = (*OWN, *FAMILY)
 
 
 class NoEnvironmentError(Exception):
@@ -28,7 +32,7 @@ def interpreter(peer: str) -> Path:
 
     Raises: NoEnvironmentError if pip cannot install what the peer needs.
     """
-    if peer == "lepton":
+    if peer in OWN:
         return Path(sys.executable)
     family = FAMILY[peer]
     folder, wanted = FOLDER / family, BENCHMARKS / "peers" / f"{family}.txt"

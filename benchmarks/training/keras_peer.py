@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 # Keras reads its backend once, where it is imported.
-os.environ["KERAS_BACKEND"] = sys.argv[1].removeprefix("keras-")
+os.environ["KERAS_BACKEND"] = sys.argv[1].split("-")[1]
 
 import keras
 import numpy as np
 from PIL import Image
 
 from benchmarks.training import keras_models
-from benchmarks.training.peer import Pace, versions_of
+from benchmarks.training.peer import BFLOAT16, Pace, versions_of
 from benchmarks.training.workloads import CUT, SIDE, WORKLOADS, read
 
 PACKAGES = {"jax": ("jax", "jaxlib"), "tensorflow": ("tensorflow-cpu",), "torch": ("torch",)}
@@ -103,6 +103,8 @@ def train(peer: str, name: str, folder: Path, mode: str) -> None:
     """`fit` on arrays, or on pictures."""
     pace = Pace(mode, versions_of("keras", "numpy", *PACKAGES[keras.backend.backend()]))
     keras.utils.set_random_seed(0)
+    if peer.endswith(BFLOAT16):
+        keras.config.set_dtype_policy("mixed_bfloat16")
     model, workload = keras_models.build(name), WORKLOADS[name]
     pace.parameters = lambda: sum(int(np.prod(each.shape)) for each in model.trainable_variables)
     pace.wait = lambda: wait(model)

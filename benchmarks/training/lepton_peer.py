@@ -1,5 +1,6 @@
 """Lepton: `compile` and `fit`, and a profile of its steps."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ class Hook(Callback):
         self.pace = pace
 
     def on_train_begin(self) -> None:
+        self.pace.plan = self.run.history.plan
         self.pace.begin()
 
     def on_train_batch_end(self, batch: int, logs: Any) -> None:
@@ -60,14 +62,17 @@ def most_expensive(averages: Any) -> list[dict[str, Any]]:
     ]
 
 
-def train(_: str, name: str, folder: Path, mode: str) -> None:
-    """`fit` on arrays, or on a folder of pictures."""
+def train(peer: str, name: str, folder: Path, mode: str) -> None:
+    """`fit` on arrays, or on a folder of pictures; under the default plan, or one that a race picks before the first
+    round."""
     pace = Pace(mode, versions_of("lepton-ai", "torch", "numpy"))
     set_seed(0)
     model = lepton_models.build(name)
     pace.parameters = lambda: lepton_models.trained(model)
     workload = WORKLOADS[name]
-    model.compile(optimizer=Adam(1e-3), loss=lepton_models.loss(name))
+    plan = "auto" if peer == "lepton-auto" else "default"
+    model.compile(optimizer=Adam(1e-3), loss=lepton_models.loss(name), plan=plan)
     x, y = (ImageFolder(folder, size=SIDE), None) if name == "g" else read(folder)
     hook = Profiler(pace, 5 if name in ("b", "e", "f", "g") else PROFILED) if mode == "profile" else Hook(pace)
+    os.environ["HOME"] = str(folder.with_name("home"))  # so that a plan of an earlier day is not remembered
     model.fit(x, y, batch_size=workload.batch, epochs=FOREVER, verbose=0, callbacks=[hook])

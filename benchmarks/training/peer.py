@@ -20,8 +20,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+BFLOAT16 = "-bfloat16"  # of peers that are told to compute in it where that is safe, as each of them has it
 DRIVERS = {
     "lepton": "lepton_peer",
+    "lepton-auto": "lepton_peer",
     "keras-jax": "keras_peer",
     "keras-tensorflow": "keras_peer",
     "keras-torch": "keras_peer",
@@ -29,6 +31,9 @@ DRIVERS = {
     "torch": "torch_peer",
     "torch-dataloader": "torch_peer",
     "torch-allocator": "torch_peer",
+    "keras-jax-bfloat16": "keras_peer",
+    "keras-tensorflow-bfloat16": "keras_peer",
+    "torch-bfloat16": "torch_peer",
 }
 
 
@@ -40,7 +45,7 @@ class Pace:
     """
 
     def __init__(self, mode: str, versions: dict[str, str]) -> None:
-        self.mode, self.versions = mode, versions
+        self.mode, self.versions, self.plan = mode, versions, ""
         self.parameters: Callable[[], int] = lambda: 0
         self.wait: Callable[[], object] = lambda: None
         self.first = mode == "first"
@@ -77,7 +82,7 @@ class Pace:
         line = sys.stdin.readline()
         command = json.loads(line) if line else {"stop": True}
         if command.get("stop"):
-            self._say(peak_bytes=peak(), versions=self.versions)
+            self._say(peak_bytes=peak(), versions=self.versions, plan=self.plan)
             os._exit(0)
         self._steps, self._timed, self._left = command["steps"], False, command["lead"]
 

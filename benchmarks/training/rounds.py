@@ -38,6 +38,7 @@ def measure(name: str, folder: Path, pythons: Mapping[str, Path], rounds: int, s
         "repeated": repeated,
         "peak_bytes": {peer: end["peak_bytes"] for peer, end in ends.items()},
         "versions": {peer: end["versions"] for peer, end in ends.items()},
+        "plans": {peer: end["plan"] for peer, end in ends.items() if end["plan"]},
         "failed": failed,
     }
 

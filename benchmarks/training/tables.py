@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.training.intervals import MOST_STOLEN
+from benchmarks.training.summary import SINGLE
 
 BEGIN, END = "<!-- training: begin -->", "<!-- training: end -->"
 PAGE = f"""# Benchmarks
@@ -36,8 +37,11 @@ def tables(report: dict[str, Any]) -> str:
         f"95 % intervals by bootstrap; {_versions(report)}.",
         _speeds(report, peers),
         _targets(report),
-        _ratios(report, peers),
-        _starts(report, peers),
+        _ratios(report, [peer for peer in peers if peer in SINGLE], "lepton", "Lepton's speed over each peer's"),
+        _ratios(report, peers, "lepton-auto", "Lepton's speed with plan=\"auto\" over each peer's"),
+        _means(report),
+        _plans(report),
+        _starts(report, [peer for peer in peers if peer in SINGLE]),
         _memory(report, peers),
         _floor(report),
         *_profiles(report),
@@ -53,7 +57,7 @@ def plot(report: dict[str, Any], path: Path) -> None:
     matplotlib.use("agg")
     from matplotlib import pyplot
 
-    peers = [peer for peer in report["peers"] if peer != "lepton"]
+    peers = [peer for peer in report["peers"] if peer in SINGLE and peer != "lepton"]
     names = list(report["workloads"])
     figure, axes = pyplot.subplots(figsize=(9, 4.5), layout="constrained")
     for index, peer in enumerate(peers):
@@ -122,18 +126,26 @@ def _speeds(report: dict[str, Any], peers: list[str]) -> str:
     return _titled("Steady samples per second", ["", *peers], rows)
 
 
-def _ratios(report: dict[str, Any], peers: list[str]) -> str:
-    others = [peer for peer in peers if peer != "lepton"]
+def _ratios(report: dict[str, Any], peers: list[str], own: str, title: str) -> str:
+    key = "times_as_fast_as" if own == "lepton" else "auto_times_as_fast_as"
+    others = [peer for peer in peers if peer != own]
     rows = [
-        [_label(report, name), *(_interval(workload["summary"]["times_as_fast_as"].get(peer)) for peer in others)]
+        [_label(report, name), *(_interval(workload["summary"][key].get(peer)) for peer in others)]
         for name, workload in report["workloads"].items()
+        if workload["summary"][key]
     ]
-    title = "Lepton's speed over each peer's, round by round"
-    means = [
-        f"geometric mean beside the {what}: {_interval(found)}" for what, found in report["geometric_means"].items()
-    ]
-    text = _titled(title, ["", *others], rows) if others else ""
-    return "\n\n".join([text, f"Over (a) to (f) as far as measured, {'; '.join(means)}."]) if means else text
+    return _titled(f"{title}, round by round", ["", *others], rows)
+
+
+def _means(report: dict[str, Any]) -> str:
+    found = [f"beside the {what} {_interval(each)}" for what, each in report["geometric_means"].items()]
+    return f"Geometric means over (a) to (f) as far as measured: {'; '.join(found)}." if found else ""
+
+
+def _plans(report: dict[str, Any]) -> str:
+    found = {name: workload.get("plans", {}).get("lepton-auto") for name, workload in report["workloads"].items()}
+    lines = [f"- ({name}) {plan}" for name, plan in found.items() if plan]
+    return "**What the race chose**\n\n" + "\n".join(lines) if lines else ""
 
 
 def _starts(report: dict[str, Any], peers: list[str]) -> str:

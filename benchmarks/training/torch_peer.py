@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 from benchmarks.training import torch_models
-from benchmarks.training.peer import Pace, versions_of
+from benchmarks.training.peer import BFLOAT16, Pace, versions_of
 from benchmarks.training.workloads import CUT, SIDE, WORKLOADS, read
 
 WORKERS = 2  # of a DataLoader that decodes; arrays need none
@@ -87,6 +87,7 @@ def train(peer: str, name: str, folder: Path, mode: str) -> None:
     size = WORKLOADS[name].batch
     rows: Any = Pictures(folder) if name == "g" else tensors(folder)
     count = len(rows) if name == "g" else len(rows[0])
+    narrow = peer.endswith(BFLOAT16)
     pace.begin()
     while True:
         order = torch.randperm(count)
@@ -96,14 +97,18 @@ def train(peer: str, name: str, folder: Path, mode: str) -> None:
                 x, y = torch.utils.data.default_collate([rows[index] for index in chosen.tolist()])
             else:
                 x, y = rows[0][chosen], rows[1][chosen]
-            step(name, model, optimizer, x, y)
+            step(name, model, optimizer, x, y, narrow)
             pace()
 
 
-def step(name: str, model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> float:
-    """One step; the loss, which everybody reads."""
+def step(
+    name: str, model: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor, narrow: bool = False
+) -> float:
+    """One step; the loss, which everybody reads. `narrow` computes the outputs in bfloat16 where that is safe."""
     optimizer.zero_grad()
-    loss = torch_models.loss(name, model(x), y)
+    with torch.autocast("cpu", torch.bfloat16, enabled=narrow):
+        outputs = model(x)
+    loss = torch_models.loss(name, outputs.float(), y)
     loss.backward()  # type: ignore[no-untyped-call]
     optimizer.step()
     return loss.item()
