@@ -1,8 +1,9 @@
 """Several workers, one result: launch them, and let them add up."""
 
 from lepton_ai.distributed.gradients import FACTS, Gradients
-from lepton_ai.distributed.joining import joined
+from lepton_ai.distributed.joining import joined, present
 from lepton_ai.distributed.launch import launch
+from lepton_ai.distributed.program import run_program
 from lepton_ai.distributed.roll_call import LostWorkerError
 from lepton_ai.distributed.workers import Workers, check_shards, check_workers
 from lepton_ai.distributed.world import World
@@ -17,4 +18,6 @@ __all__ = [
     "check_workers",
     "joined",
     "launch",
+    "present",
+    "run_program",
 ]

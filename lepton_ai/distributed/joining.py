@@ -20,4 +20,11 @@ def joined(timeout: float = 300.0) -> World:
             return World()
         backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() and dist.is_nccl_available() else "gloo"
         dist.init_process_group(backend, timeout=datetime.timedelta(seconds=timeout))
+    return present()
+
+
+def present() -> World:
+    """The world that this process has joined by now; one worker alone if none."""
+    if not dist.is_available() or not dist.is_initialized():
+        return World()
     return World(dist.get_rank(), dist.get_world_size())

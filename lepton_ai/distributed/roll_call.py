@@ -9,6 +9,9 @@ from lepton_ai.core import WorkerError
 PATIENCE = 3.0
 """Seconds in which the others sign; they fail within moments of each other, since they wait for the same worker."""
 
+LOST = 74
+"""How a program of `lepton launch` ends in a worker that lost another: EX_IOERR of sysexits.h."""
+
 
 class LostWorkerError(WorkerError):
     """Another worker did not take part; `missing` are the ranks that did not sign."""
