@@ -45,6 +45,11 @@ WITHOUT_TORCH = ["bundle", "core", "evaluation", "runtime", "serving", "web"]
 # Imports inside functions, and why. Everything in cli and in the root may be imported late: that is what keeps
 # `import lepton_ai` and `lepton --help` quick.
 LATE = {
+    "distributed/program.py": {
+        "torch.distributed.elastic.multiprocessing": "torchrun's agent takes as long to load as a room",
+        "torch.distributed.elastic.multiprocessing.errors": "as above",
+        "torch.distributed.launcher.api": "as above",
+    },
     "core/extras.py": {"importlib.import_module": "optional packages come in here, in one place for all rooms"},
 }
 # Who asks `core.load_extra` for which optional package: one file per room and package.
@@ -67,7 +72,10 @@ EXTRAS = {
     "training/trackers.py": {"mlflow", "tensorboardX", "wandb"},
 }
 # Who touches the environment of the process, and why.
-ENVIRONMENT = {"distributed/launch.py": {"GLOO_SOCKET_IFNAME": "a worker tells gloo, which reads nothing else"}}
+ENVIRONMENT = {
+    "distributed/entry.py": {"GLOO_SOCKET_IFNAME": "a worker tells gloo, which reads nothing else"},
+    "distributed/launch.py": {"GLOO_SOCKET_IFNAME": "as above"},
+}
 
 FORBIDDEN_MODULES = {"cPickle", "cloudpickle", "dill", "joblib", "marshal", "pickle", "shelve", "torch.serialization"}
 FORBIDDEN_CALLS = {"eval", "exec", "compile", "__import__", "torch.load", "torch.save"}

@@ -60,6 +60,7 @@ COMMANDS = {
     "demo": ["--epochs", "--folder", "--seed"],
     "doctor": ["--json"],
     "inspect": ["--json", "BUNDLE"],
+    "launch": ["--restarts", "--workers", "ARGUMENT...", "PROGRAM"],
     "predict": ["--json", "--top", "--variant", "BUNDLE", "FILE..."],
     "serve": ["--host", "--insecure", "--port", "--variant", "BUNDLE"],
 }

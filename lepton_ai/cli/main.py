@@ -97,6 +97,19 @@ def check(
     )
 
 
+@app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
+def launch(
+    program: Annotated[Path, typer.Argument(metavar="PROGRAM", help="A Python program, such as train.py.")],
+    arguments: Annotated[list[str], typer.Argument(metavar="ARGUMENT...", help="What the program is given.")] = [],  # noqa: B006
+    workers: Annotated[int, typer.Option(min=1, help="How many processes train together.")] = 2,
+    restarts: Annotated[int, typer.Option(min=0, help="How often to start again after a worker was killed.")] = 3,
+) -> None:
+    """Run a program with several workers on this machine; each `fit` in it trains with all of them."""
+    from lepton_ai.distributed import run_program
+
+    run_program(program, arguments, workers=workers, restarts=restarts)
+
+
 @app.command()
 def doctor(json: Json = False) -> None:
     """Show what this machine offers, which parts are installed, and what to do about those that are not."""

@@ -26,7 +26,8 @@ class Loader:
     takes. Its order is a pure function of (seed, epoch): each pass is a fresh permutation, or rows as they lie. Batch
     s covers the positions from s * batch_size; each worker gets a contiguous slice of it, in sizes as
     `numpy.array_split`, so that all workers together see what one would see. A slice may hold no rows. With `pairs`
-    no cut separates the even position p from p + 1.
+    no cut separates the even position p from p + 1. With `shards`, a multiple of `world`, a batch is cut into so many
+    parts, and each worker gets as many of them, in their order.
 
     `Batches` come as they are, sliced in the same way; `batch_size` counts for an IterableDataset only.
     `steps_per_epoch` is None where their number is unknown. A `Stream` is cut into batches of `batch_size`; with
@@ -52,12 +53,15 @@ class Loader:
         rank: int = 0,
         world: int = 1,
         pairs: bool = False,
+        shards: int | None = None,
     ) -> None:
         for name, value in (("batch_size", batch_size), ("steps", steps), ("world", world)):
             if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
                 raise ConfigError(at=f"Loader.{name}", got=value, expected="a positive int")
         if not 0 <= rank < world:
             raise ConfigError(at="Loader.rank", got=rank, expected=f"0 to {world - 1}")
+        if shards is not None and (shards < 1 or shards % world):
+            raise ConfigError(at="Loader.shards", got=shards, expected=f"a multiple of world={world}")
         self.source = source
         self.batch_size = batch_size
         self.shuffle = shuffle
@@ -65,6 +69,7 @@ class Loader:
         self.rank = rank
         self.world = world
         self.pairs = pairs
+        self.shards = shards
         self._end = 0
         self._steps = steps
         self._running: Iterator[Any] | None = None
@@ -79,7 +84,7 @@ class Loader:
             )
         self.steps_per_epoch = -(-self._end // batch_size)
 
-    def share(self, rank: int, world: int) -> "Loader":
+    def share(self, rank: int, world: int, shards: int | None = None) -> "Loader":
         """The same batches, for worker `rank` of `world`."""
         return Loader(
             self.source,
@@ -90,6 +95,7 @@ class Loader:
             rank=rank,
             world=world,
             pairs=self.pairs,
+            shards=shards,
         )
 
     def epoch(self, epoch: int, start: int = 0) -> Iterator[Batch]:
@@ -122,7 +128,7 @@ class Loader:
             rows = min(self.batch_size, self._end - first)
             low, high = self._slice(first, rows)
             positions = torch.arange(first + low, first + high, dtype=torch.int32)
-            yield Batch(x, y, weight, positions, rows)
+            yield Batch(x, y, weight, positions, rows, self._cuts(first, rows))
 
     def _streamed(self, source: Stream, epoch: int, start: int) -> Iterator[Batch]:
         first = start * self.batch_size
@@ -137,7 +143,8 @@ class Loader:
                 raise ConfigError(at="Loader", expected=f"at most {_MOST} rows in an epoch", fix="Pass steps.")
             low, high = self._slice(first, rows)
             x, y, weight = (_cut(part, slice(low, high)) for part in whole)
-            yield Batch(x, y, weight, torch.arange(first + low, first + high, dtype=torch.int32), rows)
+            positions = torch.arange(first + low, first + high, dtype=torch.int32)
+            yield Batch(x, y, weight, positions, rows, self._cuts(first, rows))
             first += rows
 
     def _endless(self, source: Stream, begin: int, steps: int, seed: int | None) -> Iterator[Rows]:
@@ -153,10 +160,29 @@ class Loader:
 
     def _slice(self, first: int, rows: int) -> tuple[int, int]:
         """Where this worker's part of the batch of `rows` from position `first` on begins and ends."""
+        if self.shards is None:
+            return self._part(first, rows, self.rank, self.world)
+        cuts = self._whole_cuts(first, rows)
+        return cuts[0], cuts[-1]
+
+    def _cuts(self, first: int, rows: int) -> tuple[int, ...]:
+        """Where this worker's shards begin in its own part, and the last one ends."""
+        if self.shards is None:
+            return ()
+        cuts = self._whole_cuts(first, rows)
+        return tuple(cut - cuts[0] for cut in cuts)
+
+    def _whole_cuts(self, first: int, rows: int) -> list[int]:
+        assert self.shards is not None
+        mine = range(self.rank * self.shards // self.world, (self.rank + 1) * self.shards // self.world)
+        found = [self._part(first, rows, each, self.shards) for each in mine]
+        return [*(low for low, _ in found), found[-1][1]]
+
+    def _part(self, first: int, rows: int, part: int, parts: int) -> tuple[int, int]:
         if not self.pairs:
-            return _slice(rows, self.rank, self.world)
+            return _slice(rows, part, parts)
         begin = first // 2  # whole pairs, of which the batch may hold one half at either end
-        cuts = _slice(-(-(first + rows) // 2) - begin, self.rank, self.world)
+        cuts = _slice(-(-(first + rows) // 2) - begin, part, parts)
         low, high = (max(0, min(rows, 2 * (begin + cut) - first)) for cut in cuts)
         return low, high
 
@@ -168,7 +194,8 @@ class Loader:
                 low, high = self._slice(first, rows)
                 positions = torch.arange(first + low, first + high, dtype=torch.int32)
                 mine = slice(low, high)
-                yield Batch(_cut(x, mine), _cut(y, mine), _cut(weight, mine), positions, rows)
+                cuts = self._cuts(first, rows)
+                yield Batch(_cut(x, mine), _cut(y, mine), _cut(weight, mine), positions, rows, cuts)
             first += rows
 
     def _flow(self, source: Batches) -> Iterator[tuple[Any, Any, Any]]:

@@ -18,7 +18,8 @@ class Batch(NamedTuple):
 
     `x` and `y` are tensors (batch first), tuples of them or dictionaries of them; `y` and `weight` (B,) float32
     may be None. `positions` (B,) int32 is each row's place in the epoch's global order: what random layers draw by.
-    `global_rows` counts the rows of the whole batch over all workers.
+    `global_rows` counts the rows of the whole batch over all workers. `cuts` are where this worker's shards begin, and
+    the last one ends, if the loader was asked for shards.
     """
 
     x: Any
@@ -26,6 +27,7 @@ class Batch(NamedTuple):
     weight: Tensor | None
     positions: Tensor
     global_rows: int
+    cuts: tuple[int, ...] = ()
 
 
 class Indexed(abc.ABC):

@@ -7,6 +7,7 @@ worker computes with one thread. Forking is not safe once a CUDA context exists,
 
 import ctypes
 import datetime
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -22,17 +23,24 @@ import torch
 import torch.distributed as dist
 
 from lepton_ai.core import ConfigError, UsageError, WorkerError, write_atomic
+from lepton_ai.distributed.roll_call import LostWorkerError
 from lepton_ai.distributed.world import World
+
+log = logging.getLogger("lepton_ai.distributed")
 
 _PR_SET_PDEATHSIG = 1
 
 
-def launch(work: Callable[[World], None], workers: int, folder: Path, *, timeout: float = 300.0) -> None:
+def launch(
+    work: Callable[[World], None], workers: int, folder: Path, *, timeout: float = 300.0, restarts: int = 0
+) -> None:
     """Run `work(world)` in `workers` processes; return when all have ended well.
 
     Args:
         folder: an empty one for the rendezvous and the workers' errors; results are files that `work` leaves.
         timeout: seconds that a worker waits for the others in one exchange.
+        restarts: how often all workers are started again after one was killed, or did not answer; `work` goes on from
+            what it left. A worker that raises is not started again: it would raise again.
 
     Ctrl-C asks the workers to end, by SIGTERM, and waits for them; a second one does not wait.
 
@@ -45,6 +53,23 @@ def launch(work: Callable[[World], None], workers: int, folder: Path, *, timeout
             "several workers are forked, which is safe on Linux and before CUDA is used only",
             fix="Train with num_workers=1 here.",
         )
+    for attempt in range(restarts + 1):
+        place = folder / f"attempt-{attempt}"
+        place.mkdir()
+        try:
+            _attempt(work, workers, place, timeout)
+            return
+        except _GoneError as error:
+            if attempt == restarts:
+                raise WorkerError(str(error)) from None
+            log.warning("%s; the workers start again", str(error).partition("\n")[0])
+
+
+class _GoneError(WorkerError):
+    """A worker that was killed, or does not answer: another one in its place may do better."""
+
+
+def _attempt(work: Callable[[World], None], workers: int, folder: Path, timeout: float) -> None:
     context = multiprocessing.get_context("fork")
     caller = os.getpid()
     processes = [
@@ -107,10 +132,12 @@ def _work(work: Callable[[World], None], world: World, folder: Path, timeout: fl
             timeout=datetime.timedelta(seconds=timeout),
         )
         work(world)
-        dist.barrier()
+        world.barrier()
         dist.destroy_process_group()
-    except BaseException:
-        write_atomic(folder / f"error-{world.rank}", traceback.format_exc().encode())
+    except BaseException as error:
+        kind = "lost" if isinstance(error, LostWorkerError) else "error"
+        text = str(error) if isinstance(error, LostWorkerError) else traceback.format_exc()
+        write_atomic(folder / f"{kind}-{world.rank}", text.encode())
         sys.stdout.flush()
         os._exit(1)
     # Leave without the caller's exit handlers, which belong to the caller alone.
@@ -120,14 +147,13 @@ def _work(work: Callable[[World], None], world: World, folder: Path, timeout: fl
 
 
 def _failure(processes: list[ForkProcess], rank: int, folder: Path) -> WorkerError:
-    # The first process seen to end may only have lost its partner: the one that left no "Connection" error is to blame.
-    found = sorted(folder.glob("error-*"))
-    texts = {int(path.name.rpartition("-")[2]): path.read_text() for path in found}
-    for other, text in texts.items():
-        if "Connection closed by peer" not in text and "Connection reset by peer" not in text:
-            return WorkerError(f"worker {other} failed\n{text.rstrip()}")
+    # The first process seen to end may only have lost its partner: one that has an error of its own is to blame, then
+    # one that was killed, then one that is missing on the list of those that wait.
+    for path in sorted(folder.glob("error-*")):
+        return WorkerError(f"worker {path.name.rpartition('-')[2]} failed\n{path.read_text().rstrip()}")
     for other, process in enumerate(processes):
         if process.exitcode is not None and process.exitcode < 0:
-            return WorkerError(f"worker {other} was ended by signal {signal.Signals(-process.exitcode).name}")
-    code = processes[rank].exitcode
-    return WorkerError(f"worker {rank} failed with exit code {code}\n{texts.get(rank, '').rstrip()}")
+            return _GoneError(f"worker {other} was ended by signal {signal.Signals(-process.exitcode).name}")
+    for path in sorted(folder.glob("lost-*")):
+        return _GoneError(path.read_text())
+    return WorkerError(f"worker {rank} failed with exit code {processes[rank].exitcode}")

@@ -101,6 +101,7 @@ from lepton_ai.layers.normalization import (
     UnitNormalization,
 )
 from lepton_ai.layers.pooled_first import after_pooling, before_pooling, pools_first
+from lepton_ai.layers.pooled_statistics import Pool, normalizes_batches, pooled
 from lepton_ai.layers.pooling import (
     AveragePooling1D,
     AveragePooling2D,
@@ -265,6 +266,7 @@ __all__ = [
     "PReLU",
     "Permute",
     "PolynomialFeatures",
+    "Pool",
     "PositionEmbedding",
     "PowerTransform",
     "RMSNormalization",
@@ -360,6 +362,8 @@ __all__ = [
     "is_symbolic",
     "leaves",
     "map_leaves",
+    "normalizes_batches",
+    "pooled",
     "pools_first",
     "remove_adapter",
     "serialize",

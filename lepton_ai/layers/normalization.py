@@ -14,6 +14,7 @@ from lepton_ai.layers.dtypes import as_float
 from lepton_ai.layers.initializers import Initializer, get_initializer
 from lepton_ai.layers.layer import Layer, LayerOptions
 from lepton_ai.layers.masks import check_mask
+from lepton_ai.layers.pooled_statistics import Poolable, pooled_norm, pooled_sum
 from lepton_ai.layers.regularizers import Regularizer, get_regularizer
 from lepton_ai.layers.shapes import Shape, show
 
@@ -97,12 +98,13 @@ class AffineNormalization(Layer):
         return function(x.movedim(axes, last), shape).movedim(last, axes)
 
 
-class BatchNormalization(AffineNormalization):
+class BatchNormalization(AffineNormalization, Poolable):
     """Each channel over the batch to mean 0 and variance 1, then scaled and shifted.
 
     Ioffe and Szegedy, 2015 (arXiv:1502.03167). Training uses the batch's statistics and moves the running ones
     towards them, `running = momentum * running + (1 - momentum) * batch`, with the biased variance as Keras
-    (torch takes the unbiased one). Inference, and a frozen layer, use the running ones.
+    (torch takes the unbiased one). Inference, and a frozen layer, use the running ones. The batch is that of all
+    workers that train together, unless they are told otherwise.
 
     Shapes: any with the channels at `axis` in, the same out. With a `mask`, `(B, T)`, the batch's statistics are those
     of the steps that count.
@@ -156,6 +158,10 @@ class BatchNormalization(AffineNormalization):
             mask = mask if mask.ndim > 2 else check_mask(mask, x.shape, self.label)
             mask = mask.reshape(*mask.shape, *(1,) * (x.ndim - mask.ndim)).expand_as(x)
             y = self._over_kept(y, mask.movedim(channel, 1))
+        elif self.training and self.trainable and self.pool is not None:
+            found = pooled_norm(y, self.weight, self.bias, self.epsilon, self.pool)
+            y = found.output
+            self._follow(found.mean, (found.variance + self.epsilon).rsqrt())
         elif self.training and self.trainable:
             y, mean, inverse = torch.native_batch_norm(y, self.weight, self.bias, None, None, True, 0.0, self.epsilon)
             self._follow(mean.detach(), inverse.detach())
@@ -166,15 +172,20 @@ class BatchNormalization(AffineNormalization):
     def _over_kept(self, y: Tensor, mask: Tensor) -> Tensor:
         """`y`, `(B, C, ...)`, by the statistics of the elements where `mask` is True."""
         axes = [0, *range(2, y.ndim)]
-        count = mask.to(y.dtype).sum(axes, keepdim=True) + 1e-7  # as Keras: nothing to count gives 0, not NaN
-        mean = y.masked_fill(~mask, 0.0).sum(axes, keepdim=True) / count
-        variance = (y - mean).masked_fill(~mask, 0.0).square().sum(axes, keepdim=True) / count
+        # As Keras: nothing to count gives 0, not NaN.
+        count = self._total(mask.to(y.dtype).sum(axes, keepdim=True)) + 1e-7
+        mean = self._total(y.masked_fill(~mask, 0.0).sum(axes, keepdim=True)) / count
+        variance = self._total((y - mean).masked_fill(~mask, 0.0).square().sum(axes, keepdim=True)) / count
         inverse = (variance + self.epsilon).rsqrt()
         self._follow(mean.detach().flatten(), inverse.detach().flatten())
         y = (y - mean) * inverse
         shape = (-1, *(1,) * (y.ndim - 2))
         y = y if self.weight is None else y * self.weight.view(shape)
         return y if self.bias is None else y + self.bias.view(shape)
+
+    def _total(self, value: Tensor) -> Tensor:
+        """`value` over all workers, if several train this together."""
+        return value if self.pool is None else pooled_sum(value, self.pool)
 
     def _follow(self, mean: Tensor, inverse: Tensor) -> None:
         """Move the running statistics; `inverse` is 1 / sqrt(biased variance + epsilon)."""

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lepton_ai.bundle import Draft, Manifest, check_name, create, timestamp
 from lepton_ai.core import LeptonError, UsageError, this_machine
+from lepton_ai.distributed import present
 from lepton_ai.layers import Layer
 from lepton_ai.models.adapters import adapters_of
 from lepton_ai.models.architecture import ARCHITECTURE
@@ -23,7 +24,9 @@ WEIGHTS = "weights.safetensors"
 
 
 def save(model: Trainer, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write a bundle without graphs; see `Model.save`."""
+    """Write a bundle without graphs; see `Model.save`. Of several workers the first one does."""
+    if not present().leads:
+        return
     with create(path, overwrite=overwrite) as draft:
         draft.finish(write_parts(draft, model))
 

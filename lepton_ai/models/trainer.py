@@ -23,6 +23,7 @@ from lepton_ai.data import (
     check_source,
     map_inputs,
 )
+from lepton_ai.distributed import Workers, check_workers
 from lepton_ai.hal import ExecutionPlan, applied, get_plan, place
 from lepton_ai.layers import Layer
 from lepton_ai.models.arguments import (
@@ -39,6 +40,7 @@ from lepton_ai.models.fine_tuning import Unfreezing
 from lepton_ai.models.inputs import conform, is_table, raw_source
 from lepton_ai.models.missing import missing_inputs
 from lepton_ai.models.network import Network, specs_of
+from lepton_ai.models.workers import train
 from lepton_ai.rng import get_seed
 from lepton_ai.training import (
     Callback,
@@ -48,7 +50,6 @@ from lepton_ai.training import (
     Objective,
     Optimizer,
     evaluate,
-    fit,
     get_optimizer,
     predict,
     progress,
@@ -109,6 +110,7 @@ class Trainer(Network):
         seed: int | None = None,
         run: str | Path | None = None,
         checkpoint_every: int | str = "5min",
+        workers: int | Workers = 1,
     ) -> History:
         """Train on arrays, tensors, data frames, sources, torch datasets or loaders.
 
@@ -129,11 +131,14 @@ class Trainer(Network):
                 may be more. A run that is complete gives its history and does not train.
             checkpoint_every: with `run`, a checkpoint after so many steps or such a time ("30s", "5min", "1h"), and
                 one after every epoch in any case. The last three are kept.
+            workers: how many processes train together, with the result of one; or how, as `Workers`. In a program that
+                torchrun or `lepton launch` started they are those that it made.
 
         Returns: the History. After Ctrl-C, the history so far, marked `interrupted`.
 
         Raises: UsageError before `compile`; DataError and ShapeError for data that does not fit;
-            DivergedError if the loss is not finite; StorageError if `run` holds another run.
+            DivergedError if the loss is not finite; StorageError if `run` holds another run; WorkerError with the
+            rank and the traceback of a worker that fails.
         """
         self._compiled("fit")
         epochs, validation_freq = whole("fit", "epochs", epochs), whole("fit", "validation_freq", validation_freq)
@@ -144,6 +149,7 @@ class Trainer(Network):
                 at="fit(initial_epoch=...)", got=initial_epoch, expected=f"below epochs={epochs}", fix=fix
             )
         validation_split, listed = as_fraction(validation_split), as_callbacks(callbacks)
+        together = check_workers(workers, "fit", "workers")
         source = self.source(x, y, sample_weight)
         if validation_split:
             if not isinstance(source, Indexed) or validation_data is not None:
@@ -174,7 +180,7 @@ class Trainer(Network):
             settled=settled,
             checkpoint_every=checkpoint_every,
         )
-        self.history = fit(job)
+        self.history = train(job, together)
         self.plan = job.plan
         self.keep_data(source)
         return self.history

@@ -14,6 +14,7 @@ from lepton_ai.training.callbacks import (
 from lepton_ai.training.evaluate import evaluate, predict
 from lepton_ai.training.freezing import Freezing
 from lepton_ai.training.history import History
+from lepton_ai.training.job import Job
 from lepton_ai.training.loop import fit
 from lepton_ai.training.losses import (
     CTC,
@@ -112,7 +113,7 @@ from lepton_ai.training.policies import StepPolicies
 from lepton_ai.training.profiler import Profile
 from lepton_ai.training.progress import Curves, progress
 from lepton_ai.training.rate_finder import RateFinding, find_learning_rate
-from lepton_ai.training.run import Job, Run, load_result
+from lepton_ai.training.run import Run, load_result
 from lepton_ai.training.schedules import (
     Constant,
     CosineDecay,

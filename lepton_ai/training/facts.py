@@ -33,6 +33,7 @@ def job_facts(job: Any, device: torch.device) -> dict[str, Any]:
         **{f"plan.{name}": getattr(job.plan, name) for name in _NUMERIC},
         "rows of data": len(loader.source) if isinstance(loader.source, Indexed) else None,
         "batch_size": loader.batch_size,
+        "shards": job.workers.shards if job.workers.exact else None,
         "steps per epoch": loader.steps_per_epoch,
         "shuffle": loader.shuffle,
         "gradient_accumulation_steps": job.optimizer.gradient_accumulation_steps or 1,

@@ -15,7 +15,7 @@ class Interrupt:
     exact. SIGTERM sets `terminated` as well.
 
     A second Ctrl-C raises KeyboardInterrupt at once and sets `insisted`; a second SIGTERM ends the process. A worker
-    is asked by its launcher, with SIGTERM as often as it likes. Outside the main thread, and where the program has a
+    is asked by its launcher, as often as it likes. Outside the main thread, and where the program has a
     handler of its own, nothing is held back.
     """
 
@@ -25,9 +25,7 @@ class Interrupt:
         self._held: list[tuple[signal.Signals, object]] = []
 
     def __enter__(self) -> Self:
-        usual = [(signal.SIGTERM, signal.SIG_DFL)]
-        if not self.worker:
-            usual.append((signal.SIGINT, signal.default_int_handler))  # type: ignore[arg-type]
+        usual = [(signal.SIGTERM, signal.SIG_DFL), (signal.SIGINT, signal.default_int_handler)]
         if threading.current_thread() is threading.main_thread():
             self._held = [(number, before) for number, before in usual if signal.getsignal(number) == before]
             for number, _ in self._held:

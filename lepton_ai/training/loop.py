@@ -10,6 +10,7 @@ from torch import nn
 
 from lepton_ai.core import DivergedError, StorageError
 from lepton_ai.data import Indexed
+from lepton_ai.distributed import World
 from lepton_ai.hal import applied, get_device
 from lepton_ai.training.checkpoints import Checkpoints
 from lepton_ai.training.diverged import bad_weight, first_bad
@@ -17,9 +18,11 @@ from lepton_ai.training.evaluate import evaluate
 from lepton_ai.training.freezing import kept_frozen
 from lepton_ai.training.history import History
 from lepton_ai.training.interrupt import TERMINATED, Interrupt
+from lepton_ai.training.job import Job
 from lepton_ai.training.masked import answer, makes_masks
 from lepton_ai.training.race import take_plan
-from lepton_ai.training.run import Job, Run, all_finite, device_batch, kept_generators
+from lepton_ai.training.reduction import get_reduction
+from lepton_ai.training.run import Run, all_finite, device_batch, kept_generators
 from lepton_ai.training.step import Step
 
 log = logging.getLogger("lepton_ai.training")
@@ -45,6 +48,8 @@ def fit(job: Job) -> History:
         stack.enter_context(interrupt)
         line = "; ".join(filter(None, (job.settled, take_plan(job, interrupt))))
         run = Run(job, stack.enter_context(applied(job.plan)), interrupt)
+        if job.world.size > 1 and job.pooled is not None:
+            run.pool = stack.enter_context(job.pooled(job.world.sum))
         run.resume()
         run.history.plan = run.history.plan or line
         for callback in run.callbacks:
@@ -56,8 +61,9 @@ def fit(job: Job) -> History:
                 logs = run.training_logs()
                 with run.averaged():
                     if job.validation is not None and (run.epoch + 1) % job.validation_freq == 0:
+                        world = World() if job.workers.exact else job.world  # sums over workers have other bits
                         measured = evaluate(
-                            run.module, job.objective, job.validation, run.device, job.world, job.penalty, job.missing
+                            run.module, job.objective, job.validation, run.device, world, job.penalty, job.missing
                         )
                         logs |= {f"val_{name}": value for name, value in measured.items()}
                     run.end_epoch(logs)
@@ -89,44 +95,51 @@ def fit(job: Job) -> History:
 def _keep_interrupted(run: Run) -> None:
     """Write the checkpoint of a run that was interrupted; one that cannot be written must not cost the history."""
     # Of the runs that were given no folder, only the last one is kept.
-    checkpoints = run.checkpoints or Checkpoints(Path("runs/interrupted"), keep=1)
+    own = run.checkpoints if run.job.folder is not None else None
+    checkpoints = own or Checkpoints(Path("runs/interrupted"), keep=1)
     try:
         checkpoints.save(run.epoch, run.step, run.snapshot)
         path = checkpoints.saved()
     except (StorageError, OSError) as error:
         log.error("interrupted in epoch %d, step %d; no checkpoint: %s", run.epoch + 1, run.step, error)
         return
-    hint = "" if run.checkpoints is not None else f"; pass run={str(path.parent.parent)!r} to go on"
+    hint = "" if own is not None else f"; pass run={str(path.parent.parent)!r} to go on"
     log.warning("interrupted in epoch %d, step %d; checkpoint in %s%s", run.epoch + 1, run.step, path, hint)
 
 
 def train_epoch(run: Run) -> None:
     """The steps of one epoch, from `run.step` on."""
-    world = run.job.world
-    parameters = list(run.module.parameters())
     step = Step(run)
+    reduction = get_reduction(run, step)
+    run.gather = reduction.gather
     run.module.train()
-    for batches in run.batches():
-        loss = step.gradients(batches)
-        total, asked = world.sum_gradients(parameters, loss, run.interrupt.asked)
-        if not math.isfinite(total.item()):
-            what = f"the loss became {total.item()} in epoch {run.epoch + 1}, step {run.step + 1}"
-            raise _diverged(run, what, first_bad(step, batches))
-        step.update()
-        if run.average is not None:  # before callbacks, one of which may end the run
-            run.average.update(run.total_steps + 1)
-        run.end_step(total, batches[0].global_rows)
-        if run.ending:
-            break
-        if run.checkpoints is not None:
-            run.checkpoint_if_due()
-        if asked:
-            raise KeyboardInterrupt
+    try:
+        for batches in run.batches():
+            made = reduction.make(batches)
+            if not math.isfinite(made.loss.item()):
+                what = f"the loss became {made.loss.item()} in epoch {run.epoch + 1}, step {run.step + 1}"
+                with contextlib.nullcontext() if run.pool is None else run.pool.alone():
+                    raise _diverged(run, what, first_bad(step, batches))
+            step.update()
+            reduction.updated()
+            if run.average is not None:  # before callbacks, one of which may end the run
+                run.average.update(run.total_steps + 1)
+            run.end_step(made.loss, made.rows)
+            if run.ending:
+                break
+            if made.due:
+                run.checkpoint()
+            if made.asked:
+                if run.job.world.size > 1:
+                    run.gather(go_on=True)
+                raise KeyboardInterrupt
+        reduction.end_epoch()
+    finally:
+        reduction.close()
     if not all_finite(run.module):
         # The last step's loss was finite and its gradient was not; no later step of this epoch would tell.
         what = f"the weights are not finite after the last step of epoch {run.epoch + 1}"
         raise _diverged(run, what, bad_weight(run.module))
-    world.average_buffers(run.module)
 
 
 def _diverged(run: Run, what: str, first: str) -> DivergedError:

@@ -23,7 +23,8 @@ from lepton_ai.data import Indexed
 from lepton_ai.hal import ChosenPlan, ExecutionPlan, applied, get_device, recall, remember
 from lepton_ai.training.checkpoints import Checkpoints
 from lepton_ai.training.interrupt import Interrupt
-from lepton_ai.training.run import Job, Run
+from lepton_ai.training.job import Job
+from lepton_ai.training.run import Run
 from lepton_ai.training.step import Step
 
 log = logging.getLogger("lepton_ai.training")

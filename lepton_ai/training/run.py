@@ -1,10 +1,10 @@
 """A run: the job that was given, and everything needed to go on with it."""
 
 import contextlib
+import dataclasses
 import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from lepton_ai.core import StorageError
-from lepton_ai.data import Batch, Loader, Missing
-from lepton_ai.distributed import World
-from lepton_ai.hal import ExecutionPlan, place
+from lepton_ai.data import Batch
+from lepton_ai.hal import place
 from lepton_ai.training.callbacks import Callback, overrides
 from lepton_ai.training.checkpoint import (
     Snapshot,
@@ -28,62 +27,20 @@ from lepton_ai.training.checkpoint import (
 )
 from lepton_ai.training.checkpoints import Checkpoints, get_every
 from lepton_ai.training.facts import differences, job_facts
-from lepton_ai.training.freezing import Freezing
 from lepton_ai.training.history import History
 from lepton_ai.training.interrupt import Interrupt
-from lepton_ai.training.mixing import Augmentation
-from lepton_ai.training.objective import Objective
-from lepton_ai.training.optimizers import Optimizer
+from lepton_ai.training.job import Job
+from lepton_ai.training.ragged import padded
 
 log = logging.getLogger("lepton_ai.training")
-
-
-@dataclass(kw_only=True)
-class Job:
-    """What to train, on what, for what, for how long.
-
-    `penalty` gives the regularisation of the module, if it has one; `constrain` projects its weights after each step,
-    if some have limits. `freezing` lets layers train from some epoch on. `folder` is where the run keeps its
-    checkpoints, taken `checkpoint_every` so many steps or such a time ("5min"; by one worker alone) and after every
-    epoch: the job goes on from the newest. `missing` says where NaN may stand in inputs. `result` is where the leader
-    leaves the final state, for a caller in another process. `augment` changes inputs and targets together in training.
-    With `race`, `plan` is where the race for a faster one sets out from; when the job has run it is the plan that was
-    run, and `given` what was asked for. `settled` is a line about what else was chosen by measuring.
-    """
-
-    module: nn.Module
-    objective: Objective
-    optimizer: Optimizer
-    loader: Loader
-    epochs: int = 1
-    initial_epoch: int = 0
-    validation: Loader | None = None
-    validation_freq: int = 1
-    callbacks: list[Callback] = field(default_factory=list)
-    class_weight: Tensor | None = None
-    penalty: Callable[[], Tensor | None] | None = None
-    constrain: Callable[[], None] | None = None
-    freezing: Freezing | None = None
-    augment: tuple[Augmentation, ...] = ()
-    plan: ExecutionPlan = field(default_factory=ExecutionPlan)
-    race: bool = False
-    settled: str = ""
-    missing: Missing = False
-    seed: int = 0
-    folder: Path | None = None
-    checkpoint_every: int | str = "5min"
-    result: Path | None = None
-    world: World = field(default_factory=World)
-    given: Any = field(init=False)
-
-    def __post_init__(self) -> None:
-        self.given = "auto" if self.race else msgspec.to_builtins(self.plan)
 
 
 class Run:
     """The state of a job under way: `epoch` and `step` (in the epoch) come next, `total_steps` are done."""
 
     def __init__(self, job: Job, device: torch.device, interrupt: Interrupt) -> None:
+        if job.world.size > 1:
+            job.world = dataclasses.replace(job.world, where=lambda: f"epoch {self.epoch + 1}, step {self.step + 1}")
         self.job, self.device, self.interrupt = job, device, interrupt
         self.module = job.module
         place(self.module, job.plan, device)
@@ -116,7 +73,11 @@ class Run:
         self.epoch_started = self.waited = 0.0  # the seconds of this epoch in which there was no batch yet
         self._seconds_before, self._began = 0.0, time.perf_counter()
         every = get_every(job.checkpoint_every)
-        self.checkpoints = None if job.folder is None else Checkpoints(job.folder, every)
+        kept_in = job.folder or job.snapshots
+        self.checkpoints = None if kept_in is None else Checkpoints(kept_in, every)
+        self.pool: Any = None  # what layers share that normalise batches over several workers
+        self.gather: Callable[..., None] = lambda **_: None  # makes the epoch's sums those of all workers
+        self._group: Any = None
         self.callbacks = job.callbacks if job.world.leads else []
         for callback in self.callbacks:
             callback.model, callback.run = job.module, self
@@ -166,6 +127,8 @@ class Run:
             self.waited += time.perf_counter() - began
             if not group:
                 return
+            if self.job.ragged and self.job.world.size > 1:
+                group = [padded(batch, self.job.world) for batch in group]
             if self.accumulated == 1:
                 yield group
             else:
@@ -192,12 +155,11 @@ class Run:
 
     def training_logs(self) -> dict[str, float]:
         """The epoch's loss and metrics over all workers."""
-        for metric in self.job.objective.states:
-            self.job.world.sum(metric.state)
+        self.gather()
         objective, rows = self.job.objective, max(1, self.rows)
         logs = {"loss": float(self.loss_sum) / rows}
         if len(objective.heads) > 1:
-            sums = self.job.world.sum(self.head_sums).tolist()
+            sums = self.head_sums.tolist()
             logs |= {f"{head.name}_loss": each / rows for head, each in zip(objective.trained, sums, strict=True)}
         return logs | objective.results()
 
@@ -213,8 +175,10 @@ class Run:
 
     def keep_epoch(self) -> None:
         """Have a checkpoint written after an epoch, and end here if that was asked for."""
-        if self.checkpoints is not None and self.job.world.leads:
-            self.checkpoints.save(self.epoch, self.step, self.snapshot)
+        # A run's own folder holds every epoch; for replacements alone, what is due suffices.
+        kept = self.checkpoints if self.job.world.leads else None
+        if kept is not None and (self.job.folder is not None or kept.due(self.total_steps)):
+            kept.save(self.epoch, self.step, self.snapshot)
         if self._asked:
             raise KeyboardInterrupt
 
@@ -237,15 +201,28 @@ class Run:
 
     # -- checkpoints -------------------------------------------------------------------------------------
 
-    def checkpoint_if_due(self) -> None:
-        """Have a checkpoint written, in the middle of an epoch, if it is time for one.
+    def checkpoint_due(self) -> bool:
+        """Whether it is time for a checkpoint after the step under way, in the middle of an epoch; the leader knows."""
+        return self.checkpoints is not None and self.job.world.leads and self.checkpoints.due(self.total_steps + 1)
 
-        Not by several workers, each of which has counts of its own. And not of weights that are not finite, which the
-        next step will tell.
+    def checkpoint(self) -> None:
+        """Have a checkpoint written, unless the weights are not finite, which the next step will tell.
+
+        Called on all workers, after the same step.
         """
-        due = self.checkpoints is not None and self.job.world.size == 1 and self.checkpoints.due(self.total_steps)
-        if due and self.checkpoints is not None and all_finite(self.module):
+        self.gather(go_on=True)
+        if self.checkpoints is not None and self.job.world.leads and all_finite(self.module):
             self.checkpoints.save(self.epoch, self.step, self.snapshot)
+
+    def partial_sums(self) -> list[Tensor]:
+        """What this worker has counted in this epoch, and the others have not."""
+        return [self.head_sums, *(metric.state for metric in self.job.objective.states)]
+
+    def gradient_group(self) -> Any:
+        """The process group in which gradients travel."""
+        if self._group is None:
+            self._group = torch.distributed.new_group()
+        return self._group
 
     def save(self, path: Path) -> None:
         """Write everything that the next process needs to go on."""
@@ -329,6 +306,9 @@ class Run:
             mine = {k.removeprefix(prefix): v for k, v in groups.get("callback", {}).items() if k.startswith(prefix)}
             if own or mine:
                 callback.set_state(own | mine)
+        if self.job.world.size > 1 and not self.job.world.leads and not self.job.workers.exact:
+            for each in self.partial_sums():  # which the leader has
+                each.zero_()
         self.history = History(**values["history"] | {"interrupted": False})
         for name in _COUNTERS:
             setattr(self, name, values[name])

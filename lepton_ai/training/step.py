@@ -2,7 +2,7 @@
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -59,6 +59,11 @@ class Step:
         self.run = run
         self.resident, self.masked = is_resident(run.job.loader.source), makes_masks(run.module)
         self._pending: _Counted | None = None
+        # What a reduction over several workers sets.
+        self.before_backward: Callable[[], None] | None = None  # of a step with one backward pass
+        self.may_retry: Callable[[], bool] | None = None
+        self.number, self.row_seed = run.job.world.rank, run.job.seed
+        self.sizes: Tensor | None = None
 
     def gradients(self, batches: list[Batch]) -> Tensor:
         """Leave the gradients of the mean loss over the rows of `batches` in the weights; returns this worker's share
@@ -67,7 +72,7 @@ class Step:
         Where memory does not suffice, the step is made again in halves, and so are those that follow.
         """
         while True:
-            held = self._counts() if self._several(batches) else None
+            held = self._counts() if self.several(batches) else None
             try:
                 return self._attempt(batches)
             except RuntimeError as error:
@@ -122,7 +127,7 @@ class Step:
 
     def context(self, batch: Batch) -> StepContext:
         """What random layers draw from."""
-        return StepContext(seed=self.run.job.seed, epoch=self.run.epoch, positions=batch.positions)
+        return StepContext(seed=self.row_seed, epoch=self.run.epoch, positions=batch.positions)
 
     def within(self, batch: Batch) -> contextlib.AbstractContextManager[object]:
         """Inside, random layers draw for these rows."""
@@ -131,18 +136,23 @@ class Step:
     def seed(self) -> None:
         """Seed torch's own generator, which foreign modules draw from: a resumed run draws the same."""
         run = self.run
-        seed_device(run.device, derive(run.job.seed, "foreign", run.total_steps, run.job.world.rank))
+        seed_device(run.device, derive(self.row_seed, "foreign", run.total_steps, self.number))
 
     def _attempt(self, batches: list[Batch]) -> Tensor:
         self.seed()
         # Rows divide a sum of losses; where masks leave some out, how many are left must be known before the first
         # part is. A step of one part finds out on the way.
-        sizes = self._sizes(batches) if self.masked and self._several(batches) else None
+        several = self.several(batches)
+        sizes = self.sizes
+        if sizes is None and self.masked and several:
+            sizes = self.sizes_of(batches)
         total: Tensor | None = None
         for piece in self.pieces(batches):
             self.count()
             loss = self._loss(piece, sizes)
             if self._pending is not None:
+                if self.before_backward is not None and not several:
+                    self.before_backward()
                 loss.backward()  # type: ignore[no-untyped-call]
             total = loss.detach() if total is None else total + loss.detach()
         assert total is not None
@@ -176,7 +186,7 @@ class Step:
         return loss
 
     @torch.no_grad()
-    def _sizes(self, batches: list[Batch]) -> Tensor:
+    def sizes_of(self, batches: list[Batch]) -> Tensor:
         """How many steps count in each trained output, over all pieces and workers."""
         run, objective = self.run, self.run.job.objective
         sizes = torch.zeros(len(objective.trained), dtype=torch.float64, device=run.device)
@@ -187,12 +197,14 @@ class Step:
         run.module.train()
         return run.job.world.sum(sizes)
 
-    def _several(self, batches: list[Batch]) -> bool:
+    def several(self, batches: list[Batch]) -> bool:
+        """Whether the step is made in more than one pass."""
         return len(batches) > 1 or self.run.parts > 1
 
     def _can_halve(self, batches: list[Batch]) -> bool:
-        # Workers whose masks are counted together must all make the same number of attempts.
-        alone = self.run.job.world.size == 1 or not self.masked
+        # Workers that count masks or normalise batches together must all make the same number of attempts.
+        alone = self.run.job.world.size == 1 or not (self.masked or self.run.pool is not None)
+        alone = alone and (self.may_retry is None or self.may_retry())
         return alone and self.run.parts < max(each.positions.numel() for each in batches)
 
     def _counts(self) -> list[Tensor]:
@@ -234,6 +246,21 @@ def is_out_of_memory(error: RuntimeError) -> bool:
     """Whether torch could not get memory for a tensor, on any device."""
     text = str(error)
     return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in text or "out of memory" in text
+
+
+def shard_of(batch: Batch, number: int) -> Batch:
+    """Shard `number` of those that a worker has, in memory of its own: kernels' last bits may go by where rows lie."""
+    part = _rows(batch, batch.cuts[number], batch.cuts[number + 1])
+    x, y, weight = (_copied(each) for each in (part.x, part.y, part.weight))
+    return part._replace(x=x, y=y, weight=weight, cuts=())
+
+
+def _copied(tree: Any) -> Any:
+    if isinstance(tree, dict):
+        return {key: _copied(each) for key, each in tree.items()}
+    if isinstance(tree, tuple | list):
+        return tuple(_copied(each) for each in tree)
+    return tree.clone() if isinstance(tree, Tensor) else tree
 
 
 def _rows(batch: Batch, low: int, high: int) -> Batch:

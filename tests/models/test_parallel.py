@@ -12,7 +12,7 @@ import torch
 
 from lepton_ai.core import ConfigError, DivergedError, WorkerError
 from lepton_ai.data import Arrays
-from lepton_ai.layers import BatchNormalization, Dense, Input
+from lepton_ai.layers import Dense, Input
 from lepton_ai.models import Model, Sequential, distributed_train
 from lepton_ai.training import SGD, EarlyStopping, LambdaCallback, ReduceLROnPlateau, fit
 from tests.contracts.fitting import cnn, compiled, finite, images, mlp, same_state, table
@@ -57,7 +57,6 @@ def test_convolutions_and_augmentation_with_workers() -> None:
     assert models[1].history["loss"] == pytest.approx(models[0].history["loss"], rel=1e-4)
 
 
-@pytest.mark.filterwarnings("ignore:Sequential .* normalises batches:UserWarning")
 def test_running_statistics_follow_all_workers() -> None:
     x, y = images()
     model = compiled(cnn(norm=True))
@@ -217,12 +216,3 @@ def test_the_jobs_result_is_left_for_the_caller(tmp_path: Path) -> None:
     job.result = tmp_path / "result"
     fit(job)
     assert (job.result / "tensors.safetensors").is_file()
-
-
-def test_batch_normalisation_over_parts_of_a_batch_is_said() -> None:
-    model = Sequential([Dense(4, input_shape=(3,)), BatchNormalization(), Dense(1)])
-    model.compile(optimizer="sgd", loss="mse")
-    x, y = np.ones((8, 3), "float32"), np.ones((8, 1), "float32")
-    with pytest.warns(UserWarning, match="Sequential 'sequential' normalises batches: with 2 workers"):
-        distributed_train(model, x, y, batch_size=4, num_workers=2, verbose=0)
-    assert all(np.isfinite(each).all() for each in model.get_weights())
