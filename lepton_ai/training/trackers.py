@@ -209,7 +209,7 @@ class MLflow(Tracker):
         self._last: dict[str, int] | None = {} if going_on else None
         if going_on:
             self._client.update_run(self.run_id, status="RUNNING")
-            for _ in self._pending:
+            for _ in range(len(self._pending)):  # counted first: what is sent leaves the list meanwhile
                 self._thread.submit(self.attempt, self._send)
             return
         self._pending = []
