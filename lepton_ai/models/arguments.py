@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from lepton_ai.core import ConfigError, DataError
+from lepton_ai.data import Arrays, Indexed, Subset
 from lepton_ai.layers import Layer
 from lepton_ai.training import Augmentation, Callback, check_augmentation
 
@@ -124,3 +125,18 @@ def as_class_weight(weights: Any, classes: int) -> Tensor:
     if sorted(weights) != known or not all(0 <= weight < math.inf for weight in weights.values()):
         raise DataError(at=at, got=weights, expected=f"a weight of at least 0 for each of the classes {known}")
     return torch.tensor([float(weights[index]) for index in sorted(weights)])
+
+
+def hold_out(source: Indexed, fraction: float) -> tuple[Indexed, Indexed]:
+    """The rows to train on, and the last `fraction` of them to validate on.
+
+    Raises: ConfigError if one part would be empty.
+    """
+    cut = int(len(source) * (1 - fraction)) if 0 < fraction < 1 else 0
+    if not 0 < cut < len(source):
+        raise ConfigError(
+            at="fit(validation_split=...)", got=fraction, expected="a part that leaves rows on both sides"
+        )
+    if isinstance(source, Arrays):
+        return source.part(0, cut), source.part(cut, len(source))
+    return Subset(source, range(cut)), Subset(source, range(cut, len(source)))

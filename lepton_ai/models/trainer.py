@@ -16,7 +16,6 @@ from lepton_ai.data import (
     Indexed,
     Loader,
     Stream,
-    Subset,
     Table,
     as_source,
     build_profile,
@@ -32,6 +31,7 @@ from lepton_ai.models.arguments import (
     as_class_weight,
     as_fraction,
     as_seed,
+    hold_out,
     maybe_whole,
     validation_parts,
     whole,
@@ -384,18 +384,3 @@ class Trainer(Network):
         y = source.y_all if isinstance(source, Indexed) else None
         self.objective.check_classes(self._first_rows(loader)[1] if y is None else y)
         return as_class_weight(weights, max(units, 2))
-
-
-def hold_out(source: Indexed, fraction: float) -> tuple[Indexed, Indexed]:
-    """The rows to train on, and the last `fraction` of them to validate on.
-
-    Raises: ConfigError if one part would be empty.
-    """
-    cut = int(len(source) * (1 - fraction)) if 0 < fraction < 1 else 0
-    if not 0 < cut < len(source):
-        raise ConfigError(
-            at="fit(validation_split=...)", got=fraction, expected="a part that leaves rows on both sides"
-        )
-    if isinstance(source, Arrays):
-        return source.part(0, cut), source.part(cut, len(source))
-    return Subset(source, range(cut)), Subset(source, range(cut, len(source)))
