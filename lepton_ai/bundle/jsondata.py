@@ -97,7 +97,7 @@ def _parse(text: bytes | memoryview, dtype: str, depth: int, at: str) -> Any:
 def json_data(array: Array, *, at: str = "data") -> Any:
     """The flat list of an array's elements in a form that orjson prints (with OPT_SERIALIZE_NUMPY).
 
-    Raises: RequestError for what JSON cannot carry: FP16, NaN, infinity, BYTES that are not UTF-8.
+    Raises: RequestError for what JSON cannot carry: FP16, BF16, NaN, infinity, BYTES that are not UTF-8.
     """
     dtype = dtype_of(array)
     if dtype == "BYTES":
@@ -105,8 +105,8 @@ def json_data(array: Array, *, at: str = "data") -> Any:
             return [x if isinstance(x, str) else x.decode() for x in array.ravel().tolist()]
         except UnicodeDecodeError as error:
             raise RequestError("BYTES that are not UTF-8 cannot travel as JSON", at=at, fix=_ASK) from error
-    if dtype == "FP16":
-        raise RequestError("FP16 data cannot travel as JSON", at=at, fix=_ASK)
+    if dtype in ("FP16", "BF16"):
+        raise RequestError(f"{dtype} data cannot travel as JSON", at=at, fix=_ASK)
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise RequestError("the answer holds NaN or infinity, which JSON cannot carry", at=at, fix=_ASK)
     return np.ascontiguousarray(array).ravel()

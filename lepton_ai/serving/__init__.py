@@ -1,21 +1,48 @@
-"""Serving a bundle over HTTP."""
+"""Serving bundles over HTTP and gRPC."""
 
+from lepton_ai.serving.access import Access
 from lepton_ai.serving.app import App
-from lepton_ai.serving.batcher import Answer, Batcher, DisconnectedError
+from lepton_ai.serving.batcher import Batcher
 from lepton_ai.serving.config import ServerConfig
+from lepton_ai.serving.errors import (
+    DisconnectedError,
+    ForbiddenError,
+    LateError,
+    QueueFullError,
+    TooManyRequestsError,
+    UnauthorizedError,
+)
 from lepton_ai.serving.events import BatchRan, RequestFinished
-from lepton_ai.serving.model import ServedModel
+from lepton_ai.serving.lifecycle import Front
+from lepton_ai.serving.line import Answer
+from lepton_ai.serving.model import InferReply, ServedModel
+from lepton_ai.serving.repository import Repository
+from lepton_ai.serving.security import Security
 from lepton_ai.serving.server import Server, serve
+from lepton_ai.serving.service import Service
+from lepton_ai.serving.tls import Tls
 
 __all__ = [
+    "Access",
     "Answer",
     "App",
     "BatchRan",
     "Batcher",
     "DisconnectedError",
+    "ForbiddenError",
+    "Front",
+    "InferReply",
+    "LateError",
+    "QueueFullError",
+    "Repository",
     "RequestFinished",
+    "Security",
     "ServedModel",
     "Server",
     "ServerConfig",
+    "Service",
+    "Tls",
+    "TooManyRequestsError",
+    "UnauthorizedError",
     "serve",
 ]
