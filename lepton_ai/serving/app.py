@@ -39,6 +39,7 @@ from lepton_ai.serving.service import Service
 _LENGTH = LENGTH_HEADER.lower().encode()
 _DIGITS = re.compile(rb"[0-9]{1,12}")
 _TRACE = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
+_OPEN = ("/v2/health/live", "/v2/health/ready")  # without a token, for those who only look whether it lives
 _LARGE = 2**18  # bytes from which packing is done beside the event loop
 
 
@@ -131,7 +132,7 @@ class App:
                 self._known_hosts.add(host)
         if b"origin" in headers and headers[b"origin"].partition(b"://")[2] != host:
             raise ForbiddenError("pages of other sites may not ask")
-        if not access.open and not request.path.startswith("/v2/health/"):
+        if not access.open and request.path not in _OPEN:
             access.check(request.text(b"authorization"))
 
     async def _infer(self, name: str, version: str, request: Request) -> Response:

@@ -52,6 +52,12 @@ class TooManyRequestsError(RequestError):
         self.retry_after = retry_after
 
 
+class HeadTooLargeError(RequestError):
+    """Too many or too long headers."""
+
+    status = 431
+
+
 class DisconnectedError(RequestError):
     """The client is gone; nobody will read the answer."""
 

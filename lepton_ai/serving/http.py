@@ -15,15 +15,14 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 from http import HTTPStatus
-from urllib.parse import unquote_to_bytes
 
 import httptools
 
 from lepton_ai.core import LeptonError, RequestError, TooLargeError, UnavailableError
 from lepton_ai.serving import ledger
 from lepton_ai.serving.answers import failure
-from lepton_ai.serving.errors import TooSlowError
-from lepton_ai.serving.messages import Request, Response
+from lepton_ai.serving.errors import HeadTooLargeError, TooSlowError
+from lepton_ai.serving.messages import Request, Response, path_of
 from lepton_ai.serving.service import Service
 
 MAX_HEAD = 16 * 1024
@@ -158,7 +157,7 @@ class Connection(asyncio.Protocol):
             if self._in_head and before == self._complete:
                 self._raw += len(data)  # the parser tells of whole fields only
                 if self._raw > MAX_HEAD:
-                    raise _HeadTooLargeError(_TOO_LARGE_HEAD)
+                    raise HeadTooLargeError(_TOO_LARGE_HEAD)
         except httptools.HttpParserUpgrade:
             self._ended = True  # the upgrade is declined by answering, the parser has stopped there
         except httptools.HttpParserCallbackError as error:
@@ -200,7 +199,7 @@ class Connection(asyncio.Protocol):
         self._fields += 1
         self._count(len(name) + len(value) + 4)
         if self._fields > MAX_FIELDS:
-            raise _HeadTooLargeError(f"the request has more than {MAX_FIELDS} headers")
+            raise HeadTooLargeError(f"the request has more than {MAX_FIELDS} headers")
         name = name.lower()
         self._headers[name] = b"%s, %s" % (self._headers[name], value) if name in self._headers else value
 
@@ -238,7 +237,7 @@ class Connection(asyncio.Protocol):
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         request = Request(
             self._parser.get_method().decode("latin-1"),
-            _path(self._url),
+            path_of(self._url),
             self._headers,
             body,
             client=self._client,
@@ -356,7 +355,7 @@ class Connection(asyncio.Protocol):
     def _count(self, size: int) -> None:
         self._head_bytes += size
         if self._head_bytes > MAX_HEAD:
-            raise _HeadTooLargeError(_TOO_LARGE_HEAD)
+            raise HeadTooLargeError(_TOO_LARGE_HEAD)
 
     def _refuse(self, error: BaseException) -> None:
         """Answer an error and end: what the client still sends is read for a moment, or it would never see it."""
@@ -380,22 +379,8 @@ class Connection(asyncio.Protocol):
         self._parts = []
 
 
-class _HeadTooLargeError(RequestError):
-    status = 431
-
-
 _TOO_LARGE_HEAD = f"the request's headers are larger than {MAX_HEAD} bytes"
 
 
 def _too_large(limit: int) -> TooLargeError:
     return TooLargeError(f"the body is larger than {limit} bytes", fix="Send fewer rows at a time.")
-
-
-def _path(url: bytes) -> str:
-    """The path of a request's address, unquoted once; what is no text is found nowhere."""
-    if not url.startswith(b"/"):
-        url = httptools.parse_url(url).path or b"/"
-    path = url.partition(b"?")[0]
-    if b"%" in path:
-        path = unquote_to_bytes(path)
-    return path.decode("utf-8", "replace")

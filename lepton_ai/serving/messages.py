@@ -2,6 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+import httptools
 
 JSON = b"application/json"
 BINARY = b"application/octet-stream"
@@ -46,3 +49,13 @@ class Response(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     close: bool = False
     events: AsyncIterator[bytes] | None = None
+
+
+def path_of(url: bytes) -> str:
+    """The path of a request's address, unquoted once; what is no text is found nowhere."""
+    if not url.startswith(b"/"):
+        url = httptools.parse_url(url).path or b"/"
+    path = url.partition(b"?")[0]
+    if b"%" in path:
+        path = unquote_to_bytes(path)
+    return path.decode("utf-8", "replace")

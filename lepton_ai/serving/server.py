@@ -13,9 +13,8 @@ from lepton_ai.core import ConfigError, UsageError
 from lepton_ai.serving.access import Access, is_loopback
 from lepton_ai.serving.app import App
 from lepton_ai.serving.config import ServerConfig
-from lepton_ai.serving.http import Engine
 from lepton_ai.serving.lifecycle import Front, Life, on_signals, run_loop
-from lepton_ai.serving.management import Management
+from lepton_ai.serving.managing import manage
 from lepton_ai.serving.model import ServedModel
 from lepton_ai.serving.repository import Repository
 from lepton_ai.serving.security import Security, bind, url_of
@@ -188,16 +187,13 @@ class Server:
         self._life = Life(self.app, self._socket, tls=self._tls, fronts=self._fronts)
         self.service.on_drain = lambda: self._begin_stop(False)
         on_signals(self._begin_stop)
-        manager: Engine | None = None
-        if self._management_socket is not None:
-            management = Management(self.service, access=self.service.access, host=_LOCAL)
-            manager = Engine(management.handle, Service(config=self.service.config))
-            await self._loop.create_server(manager.protocol, sock=self._management_socket)
-        self._started(await self._life.start())
-        await self._stopping.wait()
-        await self._life.stop(self._grace())
-        if manager is not None:
-            await manager.finish(1.0)
+        manager = await manage(self.service, self._management_socket, access=self.service.access)
+        try:
+            self._started(await self._life.start())
+            await self._stopping.wait()
+        finally:
+            await self._life.stop(self._grace())
+            await manager.close()
 
     def _begin_stop(self, hurry: bool) -> None:
         assert self._life is not None and self._stopping is not None

@@ -20,7 +20,7 @@ GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 async def echo(request: Request) -> Response:
     """Tells what it understood."""
-    told = {"method": request.method, "path": request.path, "body": request.body.decode("latin-1")}
+    told: dict[str, Any] = {"method": request.method, "path": request.path, "body": request.body.decode("latin-1")}
     told |= {"fields": {name.decode(): value.decode("latin-1") for name, value in request.headers.items()}}
     return Response(200, json.dumps(told).encode())
 

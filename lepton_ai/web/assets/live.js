@@ -1,6 +1,6 @@
 "use strict";
 const KEPT = 120, WIDTH = 600, HEIGHT = 160, LEFT = 44, NS = "http://www.w3.org/2000/svg";
-const history = [];
+const ticks = [];
 const short = (value) => value >= 100 ? Math.round(value).toLocaleString("en") : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 const time = (seconds) => seconds ? (seconds < 1 ? short(seconds * 1000) + " ms" : short(seconds) + " s") : "–";
 const shown = { rate: short, p50: time, p95: time, p99: time, waiting: short, batch: short, failed: short };
@@ -12,9 +12,9 @@ function element(name, attributes, text) {
 }
 function draw(svg) {
   const names = svg.dataset.chart.split(" "), scale = names[0] === "p50" ? 1000 : 1;
-  const values = names.map((name) => history.map((each) => each[name] * scale));
+  const values = names.map((name) => ticks.map((each) => each[name] * scale));
   const top = Math.max(...values.flat(), scale === 1 ? 1 : 0.1) * 1.1;
-  const x = (index) => LEFT + (WIDTH - LEFT - 4) * (KEPT - history.length + index) / (KEPT - 1);
+  const x = (index) => LEFT + (WIDTH - LEFT - 4) * (KEPT - ticks.length + index) / (KEPT - 1);
   const y = (value) => HEIGHT - 14 - (HEIGHT - 24) * value / top;
   const parts = [0, top / 2, top].flatMap((value) => [
     element("line", { x1: LEFT, x2: WIDTH - 4, y1: y(value), y2: y(value), class: "grid" }),
@@ -35,8 +35,8 @@ function row(model) {
 const source = new EventSource("/events");
 source.onmessage = (message) => {
   const tick = JSON.parse(message.data);
-  history.push(tick.total);
-  if (history.length > KEPT) history.shift();
+  ticks.push(tick.total);
+  if (ticks.length > KEPT) ticks.shift();
   for (const figure of document.querySelectorAll("[data-total]"))
     figure.textContent = shown[figure.dataset.total](tick.total[figure.dataset.total]);
   document.querySelectorAll("[data-chart]").forEach(draw);
