@@ -11,6 +11,15 @@ LOG = logging.getLogger("lepton_ai.access")
 _LONGEST = 200
 
 
+def show_access_log() -> None:
+    """Write the access log to standard error, as a command does; in a program of yours, that is your choice."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    LOG.addHandler(handler)
+    LOG.setLevel(logging.INFO)
+    LOG.propagate = False
+
+
 class AccessLog:
     """Logs `share` of the requests (1.0: all), evenly, and every one with a status of 500 or more.
 

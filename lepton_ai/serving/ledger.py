@@ -7,7 +7,7 @@ ones are counted together.
 
 import bisect
 import struct
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
 Row: TypeAlias = "memoryview[float]"  # WIDTH long
@@ -48,6 +48,9 @@ class Ledger:
     def __init__(self, memory: memoryview | None = None) -> None:
         self.memory = memoryview(bytearray(SIZE)) if memory is None else memory
         self._rows: dict[tuple[str, str], Row] = {}
+        for label, start in _labels(self.memory):  # of the process before, if it died
+            self._rows[label] = row = _numbers(self.memory, start)
+            row[WAITING] = row[WAITING_BYTES] = row[IN_FLIGHT] = 0.0
 
     def row(self, model: str, version: str) -> Row:
         """The row of a model's version, made if there is none."""
@@ -61,8 +64,8 @@ class Ledger:
     def _make(self, label: tuple[str, str]) -> Row:
         start = len(self._rows) * (LABEL + 8 * WIDTH)
         text = "\0".join(label).encode()
-        self.memory[start : start + 2] = struct.pack("<H", len(text))
         self.memory[start + 2 : start + 2 + len(text)] = text
+        self.memory[start : start + 2] = struct.pack("<H", len(text))  # from now on others see it
         return _numbers(self.memory, start)
 
 
@@ -106,14 +109,20 @@ def read_rows(memories: Iterable[memoryview]) -> dict[tuple[str, str], list[floa
     """The rows of several blocks, those of the same model and version added up (the last time: the latest)."""
     found: dict[tuple[str, str], list[float]] = {}
     for memory in memories:
-        for start in range(0, SIZE, LABEL + 8 * WIDTH):
-            (length,) = struct.unpack_from("<H", memory, start)
-            if not length:
-                break
-            model, _, version = bytes(memory[start + 2 : start + 2 + length]).decode("utf-8", "replace").partition("\0")
+        for label, start in _labels(memory):
             values = list(_numbers(memory, start))
-            found[model, version] = _add(found[model, version], values) if (model, version) in found else values
+            found[label] = _add(found[label], values) if label in found else values
     return found
+
+
+def _labels(memory: memoryview) -> Iterator[tuple[tuple[str, str], int]]:
+    """The model and version of every row, and where it begins."""
+    for start in range(0, SIZE, LABEL + 8 * WIDTH):
+        (length,) = struct.unpack_from("<H", memory, start)
+        if not length:
+            return
+        model, _, version = bytes(memory[start + 2 : start + 2 + length]).decode("utf-8", "replace").partition("\0")
+        yield (model, version), start
 
 
 def _add(left: Sequence[float], right: Sequence[float]) -> list[float]:

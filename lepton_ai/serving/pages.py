@@ -42,10 +42,14 @@ def _describe(model: ServedModel) -> dict[str, Any]:
         "inputs": [_tensor(spec) for spec in model.signature.inputs],
         "outputs": [_tensor(spec) for spec in model.signature.outputs],
         "labels": model.labels,
-        "example": orjson.dumps(example(model.signature.inputs), option=orjson.OPT_INDENT_2).decode()
-        if writable
-        else "",
+        "example": _write(example(model.signature.inputs)["inputs"]) if writable else "",
     }
+
+
+def _write(inputs: list[dict[str, Any]]) -> str:
+    """A request as somebody would write it: a line for each input."""
+    lines = ",\n  ".join(orjson.dumps(each).decode() for each in inputs)
+    return f'{{"inputs": [\n  {lines}\n]}}'
 
 
 def _tensor(spec: TensorSpec) -> dict[str, str]:

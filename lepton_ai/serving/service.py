@@ -169,7 +169,7 @@ class Service:
 
     def server_metadata(self) -> dict[str, Any]:
         """Name, version, extensions."""
-        return {"name": "lepton", "version": _version(), "extensions": EXTENSIONS}
+        return server_metadata()
 
     def model_metadata(self, name: str, version: str = "") -> dict[str, Any]:
         """Versions, platform, inputs, outputs."""
@@ -323,5 +323,6 @@ def _reason(error: BaseException) -> str:
 
 
 @functools.cache
-def _version() -> str:
-    return importlib.metadata.version("lepton-ai")
+def server_metadata() -> dict[str, Any]:
+    """What a server says of itself."""
+    return {"name": "lepton", "version": importlib.metadata.version("lepton-ai"), "extensions": EXTENSIONS}

@@ -134,7 +134,7 @@ class LineMachine(RuleBasedStateMachine):
         try:
             self.line.push(made, priority, now=self.now)
         except QueueFullError:
-            alive = [each for each in self.waiting if not each.future.ended]
+            alive = [each for each in self.waiting if not each.future.done()]
             assert len(alive) >= 8 or sum(each.size for each in alive) + size > 30
         else:
             self.waiting.append(made)
@@ -154,18 +154,18 @@ class LineMachine(RuleBasedStateMachine):
         assert len({each.key for each in batch}) <= 1
         assert sum(each.rows for each in batch) <= max_rows or len(batch) == 1
         for each in batch:
-            assert not each.future.ended and self.now < each.deadline
+            assert not each.future.done() and self.now < each.deadline
             self.waiting.remove(each)
             self.taken.append(each)
         if not batch:
-            assert all(each.future.ended for each in self.waiting)
+            assert all(each.future.done() for each in self.waiting)
             assert len(self.line) == 0
-        self.waiting = [each for each in self.waiting if not each.future.ended]
+        self.waiting = [each for each in self.waiting if not each.future.done()]
 
     @invariant()
     def the_books_are_right(self) -> None:
         assert len({id(each) for each in self.taken}) == len(self.taken), "served twice"
-        alive = [each for each in self.waiting if not each.future.ended]
+        alive = [each for each in self.waiting if not each.future.done()]
         assert len(self.line) >= len(alive) and self.line.bytes >= sum(each.size for each in alive)
         for each in self.waiting:
             assert each.future.error is None or isinstance(each.future.error, LateError)
@@ -174,7 +174,7 @@ class LineMachine(RuleBasedStateMachine):
         while batch := self.line.take(3, now=self.now):
             for each in batch:
                 self.waiting.remove(each)
-        assert all(each.future.ended for each in self.waiting), "lost"
+        assert all(each.future.done() for each in self.waiting), "lost"
         assert len(self.line) == self.line.bytes == 0
 
 

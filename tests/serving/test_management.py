@@ -146,15 +146,14 @@ def test_the_stream_tells_what_happened(server: Server) -> None:
 
 
 def test_drain_ends_the_server(folder: Path) -> None:
-    ended = threading.Event()
     server = Server.open(repository=folder, port=0, management=0)
     ready = threading.Event()
-    thread = threading.Thread(target=lambda: (server.run(announce=lambda line: ready.set()), ended.set()))
+    thread = threading.Thread(target=server.run, kwargs={"announce": lambda line: ready.set()})
     thread.start()
     assert ready.wait(20)
     control.drain(at=server.management_url or "")
-    assert ended.wait(20)
-    thread.join()
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 def test_in_the_time_of_grace_it_is_not_ready_but_answers(folder: Path) -> None:
@@ -250,13 +249,13 @@ def test_the_live_page_draws_in_a_browser(folder: Path, tmp_path: Path, monkeypa
 
     def load() -> None:
         while not stop.wait(0.005):
-            ask(server.url, "POST", "/v2/models/rows/infer", BODY)
+            ask(shown.url, "POST", "/v2/models/rows/infer", BODY)
 
     options = "--headless --no-sandbox --disable-gpu --disable-background-networking --no-first-run --dump-dom"
-    with Server.open(repository=folder, port=0, management=0) as server:
+    with Server.open(repository=folder, port=0, management=0) as shown:
         thread = threading.Thread(target=load)
         thread.start()
-        command = [str(BROWSER), *options.split(), f"--user-data-dir={tmp_path}/profile", server.management_url or ""]
+        command = [str(BROWSER), *options.split(), f"--user-data-dir={tmp_path}/profile", shown.management_url or ""]
         try:
             page = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
         finally:

@@ -3,7 +3,8 @@ const KEPT = 120, WIDTH = 600, HEIGHT = 160, LEFT = 44, NS = "http://www.w3.org/
 const ticks = [];
 const short = (value) => value >= 100 ? Math.round(value).toLocaleString("en") : value >= 10 ? value.toFixed(1) : value.toFixed(2);
 const time = (seconds) => seconds ? (seconds < 1 ? short(seconds * 1000) + " ms" : short(seconds) + " s") : "–";
-const shown = { rate: short, p50: time, p95: time, p99: time, waiting: short, batch: short, failed: short };
+const count = (value) => Math.round(value).toLocaleString("en");
+const shown = { rate: short, p50: time, p95: time, p99: time, waiting: count, batch: short, failed: short };
 function element(name, attributes, text) {
   const made = document.createElementNS(NS, name);
   for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
