@@ -46,6 +46,8 @@ WITHOUT_TORCH = ["bundle", "core", "evaluation", "runtime", "serving", "web"]
 # `import lepton_ai` and `lepton --help` quick.
 LATE = {
     "core/extras.py": {"importlib.import_module": "optional packages come in here, in one place for all rooms"},
+    "serving/async_client.py": {"aiohttp": "a server never asks: what only clients need stays out of its process"},
+    "serving/client.py": {"urllib3": "as above"},
 }
 # Who asks `core.load_extra` for which optional package: one file per room and package.
 EXTRAS = {

@@ -2,7 +2,10 @@
 
 from lepton_ai.serving.access import Access
 from lepton_ai.serving.app import App
+from lepton_ai.serving.async_client import AsyncClient
 from lepton_ai.serving.batcher import Batcher
+from lepton_ai.serving.calls import LostError, ModelMetadata, Outputs, ServerFaultError
+from lepton_ai.serving.client import Client
 from lepton_ai.serving.config import ServerConfig
 from lepton_ai.serving.errors import (
     DisconnectedError,
@@ -26,13 +29,18 @@ __all__ = [
     "Access",
     "Answer",
     "App",
+    "AsyncClient",
     "BatchRan",
     "Batcher",
+    "Client",
     "DisconnectedError",
     "ForbiddenError",
     "Front",
     "InferReply",
     "LateError",
+    "LostError",
+    "ModelMetadata",
+    "Outputs",
     "QueueFullError",
     "Repository",
     "RequestFinished",
@@ -40,6 +48,7 @@ __all__ = [
     "ServedModel",
     "Server",
     "ServerConfig",
+    "ServerFaultError",
     "Service",
     "Tls",
     "TooManyRequestsError",
