@@ -66,6 +66,13 @@ EXTRAS = {
     "data/parquet.py": {"pyarrow", "pyarrow.parquet"},
     "data/remote.py": {"fsspec"},
     "data/video.py": {"av"},
+    "serving/grpc_front.py": {"grpc", "grpc.aio"},
+    "serving/grpc_messages.py": {
+        "google.protobuf.descriptor_pb2",
+        "google.protobuf.descriptor_pool",
+        "google.protobuf.json_format",
+        "google.protobuf.message_factory",
+    },
     "training/trackers.py": {"mlflow", "tensorboardX", "wandb"},
 }
 # Who touches the environment of the process, and why.

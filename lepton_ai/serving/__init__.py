@@ -16,6 +16,7 @@ from lepton_ai.serving.errors import (
     UnauthorizedError,
 )
 from lepton_ai.serving.events import BatchRan, RequestFinished
+from lepton_ai.serving.grpc_front import GrpcFront
 from lepton_ai.serving.lifecycle import Front
 from lepton_ai.serving.line import Answer
 from lepton_ai.serving.model import InferReply, ServedModel
@@ -36,6 +37,7 @@ __all__ = [
     "DisconnectedError",
     "ForbiddenError",
     "Front",
+    "GrpcFront",
     "InferReply",
     "LateError",
     "LostError",
