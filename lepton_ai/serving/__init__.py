@@ -4,6 +4,8 @@ from lepton_ai.serving.access import Access
 from lepton_ai.serving.app import App
 from lepton_ai.serving.async_client import AsyncClient
 from lepton_ai.serving.batcher import Batcher
+from lepton_ai.serving.bench_result import BenchRun
+from lepton_ai.serving.benching import Bench, BenchConfig, bench
 from lepton_ai.serving.calls import LostError, ModelMetadata, Outputs, ServerFaultError
 from lepton_ai.serving.client import Client
 from lepton_ai.serving.config import ServerConfig
@@ -33,6 +35,9 @@ __all__ = [
     "AsyncClient",
     "BatchRan",
     "Batcher",
+    "Bench",
+    "BenchConfig",
+    "BenchRun",
     "Client",
     "DisconnectedError",
     "ForbiddenError",
@@ -55,5 +60,6 @@ __all__ = [
     "Tls",
     "TooManyRequestsError",
     "UnauthorizedError",
+    "bench",
     "serve",
 ]

@@ -157,8 +157,8 @@ class Caller:
 
     def control(self, verb: str, model: str, version: str, *, timeout: float | None) -> Talk[None]:
         """Load or unload."""
-        body = {"parameters": {"version": version}} if version else {}
-        yield from self.fetch("POST", f"/v2/repository/models/{quote(model, safe='')}/{verb}", body, timeout=timeout)
+        path = model_path(model, version).replace("/v2/", "/v2/repository/", 1)
+        yield from self.fetch("POST", f"{path}/{verb}", {}, timeout=timeout)
         self._known = {key: known for key, known in self._known.items() if key[0] != model}
 
     def metadata(self, model: str, version: str = "", *, timeout: float | None = None) -> Talk[ModelMetadata]:

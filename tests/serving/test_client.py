@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from lepton_ai.core import ConfigError, LeptonError, NotFoundError, RequestError, ShapeError, UnavailableError
-from lepton_ai.serving import AsyncClient, Client, LostError, Server, ServerConfig, ServerFaultError
+from lepton_ai.serving import AsyncClient, Client, LostError, Repository, Server, ServerConfig, ServerFaultError
 from lepton_ai.serving.calls import Caller, Pause, asked_pause
 from lepton_ai.serving.errors import ForbiddenError, LateError, TooManyRequestsError, UnauthorizedError
 from tests.contracts import graphs
@@ -138,6 +138,25 @@ def test_many_calls_at_once_on_a_loop(server: Server) -> None:
     asyncio.run(main())
 
 
+def test_models_are_loaded_and_unloaded(kind: Any, tmp_path: Path) -> None:
+    for version in ("1", "2"):
+        variants = {"fp32": graphs.rows_graph()}
+        write_bundle(tmp_path / "rows" / version, name="rows", sign=graphs.ROWS, graphs=variants)
+    server = Server(repository=Repository(tmp_path), port=0, management=0)
+    with server, kind(server.management_url) as manager, kind(server.url) as client:
+        assert {each["state"] for each in manager.index()} == {"UNAVAILABLE"}
+        manager.load("rows", 1)
+        manager.load("rows")
+        assert [each["version"] for each in manager.index(ready=True)] == ["1", "2"]
+        assert client.infer("rows", x=X).version == "2" and client.infer("rows", x=X, version=1).version == "1"
+        assert [each["version"] for each in client.statistics("rows")] == ["1", "2"]
+        assert client.config("rows")["max_batch_size"] == 64
+        manager.unload("rows")
+        assert not client.ready("rows")
+        with pytest.raises(NotFoundError, match="is not loaded"):
+            client.infer("rows", x=X)
+
+
 # -- nothing is sent that the server would refuse --------------------------------------------------------------------
 
 
@@ -200,7 +219,7 @@ def test_names_are_quoted_and_prefixes_kept(kind: Any, script: Scripted) -> None
 
 
 def test_control(kind: Any, script: Scripted) -> None:
-    script.on("/v2/repository/models/rows/load", Say(body=b""))
+    script.on("/v2/repository/models/rows/versions/3/load", Say(body=b""))
     script.on("/v2/repository/models/rows/unload", Say(400, b'{"error": "is not loaded"}'))
     script.on("/v2/repository/index", Say(body=b'[{"name": "rows", "version": "3", "state": "READY", "reason": ""}]'))
     script.on("/v2/models/stats", Say(body=b'{"model_stats": [{"name": "rows"}]}'))
@@ -211,7 +230,6 @@ def test_control(kind: Any, script: Scripted) -> None:
             client.unload("rows")
         assert client.index(ready=True)[0]["version"] == "3"
         assert client.statistics()[0]["name"] == "rows" and client.config("rows")["max_batch_size"] == 8
-    assert json.loads(script.asked[0].body) == {"parameters": {"version": "3"}}
     assert json.loads(script.asked[2].body) == {"ready": True}
 
 
