@@ -13,7 +13,7 @@ from lepton_ai.core import this_machine
 PARTS = {
     "framework": ("torch", "numpy", "safetensors"),
     "export": ("onnx", "onnxscript"),
-    "serving": ("onnxruntime", "uvicorn", "httptools", "uvloop", "msgspec", "orjson"),
+    "serving": ("onnxruntime", "httptools", "uvloop", "msgspec", "orjson"),
     "data (extra)": ("pandas", "pyarrow"),
     "demo (extra)": ("mlxtend", "tritonclient"),
 }

@@ -1,6 +1,7 @@
 """Serving bundles over HTTP and gRPC."""
 
 from lepton_ai.serving.access import Access
+from lepton_ai.serving.access_log import show_access_log
 from lepton_ai.serving.app import App
 from lepton_ai.serving.async_client import AsyncClient
 from lepton_ai.serving.batcher import Batcher
@@ -26,6 +27,7 @@ from lepton_ai.serving.repository import Repository
 from lepton_ai.serving.security import Security
 from lepton_ai.serving.server import Server, serve
 from lepton_ai.serving.service import Service
+from lepton_ai.serving.target import config_for_target
 from lepton_ai.serving.tls import Tls
 
 __all__ = [
@@ -61,5 +63,7 @@ __all__ = [
     "TooManyRequestsError",
     "UnauthorizedError",
     "bench",
+    "config_for_target",
     "serve",
+    "show_access_log",
 ]

@@ -4,7 +4,8 @@ A lone request is computed at once; under load the batch grows by itself to what
 Each request is isolated: one that is cancelled or late, or whose client is gone, is dropped before it costs anything;
 when a batch fails, its requests are computed one by one, so that only the bad one fails; a batch never mixes up rows.
 
-All of it runs on the event loop, except the computing, which runs in the executor. Not for use from other threads.
+All of it runs on the event loop, except the computing, which runs in the executor; but a model that is known to take
+less time than handing it to another thread would cost is computed on the loop. Not for use from other threads.
 """
 
 import asyncio
@@ -26,6 +27,7 @@ from lepton_ai.serving.line import Answer, Entry, Tensors, WaitingLine
 
 _POINTER = 8  # bytes of an element of a BYTES array that are not its text
 _LONGEST_RETRY = 60  # seconds
+_QUICK = 0.0003  # seconds that a batch may keep the event loop from everything else
 
 
 class _Batch(NamedTuple):
@@ -45,7 +47,8 @@ class Batcher:
     `instances` batches are computed at a time, by as many threads (or by `executor`). `max_batch` counts rows; a
     request that is larger by itself runs alone, whole. `max_queue` waiting requests of together `max_queue_bytes` are
     the most. Requests are merged if their shapes agree beyond the first size, and only if the signature leaves the
-    first size of every tensor free. `clock` is what deadlines are compared with (seconds).
+    first size of every tensor free. `batch_seconds` is how long a full batch takes, if that is known: what is shorter
+    than handing it over is computed on the loop. `clock` is what deadlines are compared with (seconds).
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Batcher:
         max_queue: int = 1024,
         max_queue_bytes: int = 2**29,
         executor: Executor | None = None,
+        batch_seconds: float = math.inf,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.batches = Channel[BatchRan]()
@@ -66,6 +70,7 @@ class Batcher:
         self._merges = _has_free_batch(runtime.signature)
         self._max_batch = max_batch if self._merges else 1
         self._executor = executor or ThreadPoolExecutor(instances, thread_name_prefix=f"lepton-{name}")
+        self._batch_seconds = batch_seconds
         self._varying = [spec.name for spec in runtime.signature.inputs if -1 in spec.shape[1:]]
         self._counted = runtime.signature.inputs[0].name
         self._line = WaitingLine(max_count=max_queue, max_bytes=max_queue_bytes)
@@ -153,11 +158,24 @@ class Batcher:
             if not batch:
                 break
             self._free -= 1
+            if self._is_quick(batch):
+                done = self._compute(batch)
+                # Should it have become slow, it goes to the executor from now on.
+                self._batch_seconds = max(self._batch_seconds, 0.9 * self._batch_seconds + 0.1 * done.running)
+                self._settle(batch, done, now)
+                if self._line:  # others first have their turn of the loop
+                    self._scheduled = True
+                    asyncio.get_running_loop().call_soon(self._dispatch)
+                break
             loop = asyncio.get_running_loop()
             job = self._executor.submit(self._compute, batch)
             job.add_done_callback(functools.partial(self._hand_back, loop, batch, now))
         if self._closing is not None and self._free == self._instances and not self._line:
             self._closing.set()
+
+    def _is_quick(self, batch: Sequence[Entry]) -> bool:
+        rows = sum(entry.rows for entry in batch)
+        return self._batch_seconds < _QUICK and rows <= self._max_batch
 
     def _compute(self, batch: Sequence[Entry]) -> _Batch:
         """In the executor's thread."""
@@ -195,8 +213,11 @@ class Batcher:
 
     def _finish(self, entries: Sequence[Entry], job: Future[_Batch], started: float) -> None:
         """Back on the loop."""
+        self._settle(entries, job.result(), started)
+        self._dispatch()
+
+    def _settle(self, entries: Sequence[Entry], batch: _Batch, started: float) -> None:
         self._free += 1
-        batch = job.result()
         seconds = batch.merging + batch.running + batch.splitting
         failed = 0
         for entry, outcome in zip(entries, batch.outcomes, strict=True):
@@ -207,7 +228,6 @@ class Batcher:
                 entry.future.set_exception(outcome)
             elif outcome is not None:
                 entry.future.set_result(Answer(outcome, started - entry.arrived, seconds))
-        self._dispatch()
         rows = sum(entry.rows for entry in entries)
         self._pace += 0.2 * (seconds / max(1, rows) - self._pace)
         self.batches.emit(

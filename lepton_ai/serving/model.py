@@ -15,6 +15,7 @@ from lepton_ai.runtime import (
     choose_variant,
     open_model,
     replay_golden,
+    time_rows,
     warm_up,
 )
 from lepton_ai.serving import ledger
@@ -26,6 +27,7 @@ from lepton_ai.serving.events import BatchRan
 _TYPES = {"BYTES": "TYPE_STRING"}
 _MOST_SIZES = 256  # so many sizes of batches are told apart in the statistics
 _NANOSECONDS = 1e9
+_WORTH_TIMING = 0.001  # seconds of a single row beyond which a full batch is slow for certain
 
 
 class InferReply(NamedTuple):
@@ -51,8 +53,10 @@ class ServedModel:
         version: str = "1",
         platform: str = "onnxruntime_onnx",
         labels: tuple[str, ...] = (),
+        batch_seconds: float = math.inf,
         config: ServerConfig | None = None,
     ) -> None:
+        """`batch_seconds` is how long a full batch takes, if that is known; see `Batcher`."""
         config = config or ServerConfig()
         self.name = check_name(name)
         self.version = version
@@ -67,6 +71,7 @@ class ServedModel:
             max_batch=config.max_batch,
             max_queue=config.max_queue,
             max_queue_bytes=config.max_queue_bytes,
+            batch_seconds=batch_seconds,
         )
         self.batcher.batches.subscribe(self._count_batch)
         self.metadata: dict[str, Any] = {
@@ -107,6 +112,9 @@ class ServedModel:
             tolerance = graph.parity.tolerance if graph.parity else GOLDEN_TOLERANCE
             warm_up(runtime)
             replay_golden(bundle, runtime, tolerance=tolerance)
+            seconds = time_rows(runtime, 1)
+            if seconds < _WORTH_TIMING:
+                seconds = time_rows(runtime, config.max_batch)
         except BaseException:
             runtime.close()
             raise
@@ -116,6 +124,7 @@ class ServedModel:
             version=version,
             platform=f"{graph.runtime}_onnx",
             labels=bundle.manifest.labels,
+            batch_seconds=seconds,
             config=config,
         )
 

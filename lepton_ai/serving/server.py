@@ -13,12 +13,15 @@ from lepton_ai.core import ConfigError, UsageError
 from lepton_ai.serving.access import Access, is_loopback
 from lepton_ai.serving.app import App
 from lepton_ai.serving.config import ServerConfig
+from lepton_ai.serving.grpc_front import GrpcFront
 from lepton_ai.serving.lifecycle import Front, Life, on_signals, run_loop
 from lepton_ai.serving.managing import manage
 from lepton_ai.serving.model import ServedModel
 from lepton_ai.serving.repository import Repository
 from lepton_ai.serving.security import Security, bind, url_of
 from lepton_ai.serving.service import Service
+from lepton_ai.serving.supervisor import Supervisor
+from lepton_ai.serving.wire import Task
 
 _START_SECONDS = 30.0
 _GRACE = 5.0  # for those who are told of it by a balancer that looks every few seconds
@@ -33,8 +36,9 @@ def serve(
     port: int = 8080,
     name: str | None = None,
     variant: str | None = None,
+    grpc: int | None = None,
     management: int | None = None,
-    fronts: Sequence[Front] = (),
+    workers: int = 1,
     insecure: bool = False,
     security: Security | None = None,
     config: ServerConfig | None = None,
@@ -42,12 +46,31 @@ def serve(
     """Serve the bundle at `path`, or all in the folder `repository`, until SIGTERM or SIGINT; then finish what began.
 
     Prints a line once it answers, such as `lepton: serving digits at http://127.0.0.1:8080`. Port 0 takes a free one.
-    `management` is the port on which it is controlled, from this machine alone. A `host` that others can reach needs
+    `grpc` is a port for gRPC, `management` one on which it is controlled, from this machine alone; `workers` processes
+    share the work. A `host` that others can reach needs
     a token: `security=Security(token=...)`; or `insecure=True`.
 
     Raises: BundleError for a bundle that is damaged, has no graph or fails its golden pairs; ConfigError for a port
     that is taken or a host that is refused.
     """
+    security = security or Security(insecure=insecure)
+    if workers > 1:
+        _check_choice(path, repository)
+        task = Task(
+            path=None if path is None else str(path),
+            repository=None if repository is None else str(repository),
+            name=name,
+            variant=variant,
+            host=host,
+            grpc=grpc,
+            token=security.token,
+            tls=security.tls,
+            config=config or ServerConfig(),
+        )
+        supervisor = Supervisor(task, workers=workers, port=port, management=management, insecure=security.insecure)
+        supervisor.run(announce=print_line)
+        return
+    fronts = [] if grpc is None else [GrpcFront(grpc, host=host, tls=security.tls)]
     server = Server.open(
         path,
         repository=repository,
@@ -57,7 +80,7 @@ def serve(
         variant=variant,
         management=management,
         fronts=fronts,
-        security=security or Security(insecure=insecure),
+        security=security,
         config=config,
     )
     gc.collect()
@@ -126,8 +149,7 @@ class Server:
         config: ServerConfig | None = None,
     ) -> "Server":
         """A server for the bundle at `path`, verified and replayed, or for a folder of them; see `serve`."""
-        if (path is None) == (repository is None):
-            raise ConfigError("give a bundle, or a repository of bundles", at="serve")
+        _check_choice(path, repository)
         folder = None if repository is None else Repository(repository, variant=variant)
 
         def load() -> Iterator[ServedModel]:
@@ -231,6 +253,11 @@ class Server:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _check_choice(path: str | Path | None, repository: str | Path | None) -> None:
+    if (path is None) == (repository is None):
+        raise ConfigError("give a bundle, or a repository of bundles", at="serve")
 
 
 def print_line(line: str) -> None:

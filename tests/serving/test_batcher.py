@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -339,6 +340,30 @@ def test_a_full_queue_says_when_there_will_be_room() -> None:
             refused.result()
         assert caught.value.retry_after == 6
         await drain(bench.executor)
+
+    play(scenario)
+
+
+def test_what_is_quick_is_computed_without_handing_it_over() -> None:
+    async def scenario() -> None:
+        bench = Bench(max_batch=3, batch_seconds=0.00001)
+        tasks = [bench.send(1), bench.send(POISON), bench.send(3), bench.send(4)]
+        await turn(6)
+        assert bench.runtime.runs == [[1, POISON, 3], [1], [POISON], [3], [4]] and not bench.executor.jobs
+        assert [values(tasks[index]) for index in (0, 2, 3)] == [[2], [6], [8]] and tasks[1].exception()
+        large = bench.send(5, 6, 7, 8)
+        await turn()
+        assert len(bench.executor.jobs) == 1, "more rows than were timed"
+        await drain(bench.executor)
+        assert values(large) == [10, 12, 14, 16]
+        bench.runtime.meanwhile = lambda: time.sleep(0.01)
+        last = [bench.send(9)]
+        await turn()
+        last.append(bench.send(10))
+        await turn()
+        assert last[0].done() and len(bench.executor.jobs) == 1, "it has become slow"
+        await drain(bench.executor)
+        await bench.batcher.close()
 
     play(scenario)
 
