@@ -73,25 +73,25 @@ class App:
 
     async def handle(self, request: Request) -> Response:
         """The answer, whatever happens: errors are answers too."""
-        service = self.service
+        admission = self.service.admission
         try:
             self._check_sender(request)
-            if not service.admission.limited:
-                return await self._route(request)
-            service.admission.enter(request.client)
+            if admission.limited:
+                admission.enter(request.client)
             try:
-                return await self._route(request)
+                parts = request.path.split("/")
+                if parts[-1] == "infer" and 5 <= len(parts) <= 7 and parts[1:3] == ["v2", "models"]:
+                    if request.method != "POST":
+                        return not_allowed(request.method, "POST")
+                    return await self._infer(parts[3], _version(request.path, parts), request)
+                return self._show(request, parts)
             finally:
-                service.admission.leave(request.client)
+                if admission.limited:
+                    admission.leave(request.client)
         except (Exception, asyncio.CancelledError) as error:
             return failure(error)
 
-    async def _route(self, request: Request) -> Response:
-        parts = request.path.split("/")
-        if parts[-1] == "infer" and 5 <= len(parts) <= 7 and parts[1:3] == ["v2", "models"]:
-            if request.method != "POST":
-                return not_allowed(request.method, "POST")
-            return await self._infer(parts[3], _version(request.path, parts), request)
+    def _show(self, request: Request, parts: list[str]) -> Response:
         make = self.page(request.path, parts)
         if make is None:
             raise NotFoundError(f"nothing is here: {request.path[:200]!r}", fix="The addresses begin with /v2.")

@@ -25,7 +25,7 @@ from lepton_ai.serving.errors import LateError, QueueFullError
 from lepton_ai.serving.events import BatchRan
 from lepton_ai.serving.line import Answer, Entry, Tensors, WaitingLine
 
-_POINTER = 8  # bytes of an element of a BYTES array that are not its text
+_POINTER = 8  # bytes that even an empty request takes
 _LONGEST_RETRY = 60  # seconds
 _QUICK = 0.0003  # seconds that a batch may keep the event loop from everything else
 
@@ -118,7 +118,9 @@ class Batcher:
         loop = asyncio.get_running_loop()
         rows = feed[self._counted].shape[0] if self._merges else 1
         key = tuple(feed[name].shape[1:] for name in self._varying) if self._varying else None
-        size = sum(array.nbytes + _POINTER for array in feed.values())
+        size = _POINTER
+        for array in feed.values():
+            size += array.nbytes
         entry = Entry(feed, rows, key, loop.create_future(), now, size=size, deadline=deadline, gone=gone)
         try:
             self._line.push(entry, priority, now=now)

@@ -33,6 +33,7 @@ _LINGER = 2.0  # seconds to go on reading after an error, so that the client can
 _LINGER_BYTES = 2**26
 _SMALL = 2**16  # answers below this go out in one piece with their head
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+_OK = b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncontent-length: %d\r\n\r\n%b"
 _LINES[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
 
 Handler = Callable[[Request], Awaitable[Response]]
@@ -297,6 +298,10 @@ class Connection(asyncio.Protocol):
 
     def _write(self, response: Response, *, keep: bool, head_only: bool = False) -> None:
         status, content, kind, headers, _, _ = response
+        if status == 200 and keep and not headers and not head_only and len(content) <= _SMALL:
+            date = self._engine.date  # as most answers are
+            self._transport.write(_OK % (date, kind, len(content), content))
+            return
         lines = [_LINES.get(status) or b"HTTP/1.1 %d Error\r\n" % status, self._engine.date]
         lines.append(b"content-type: %s\r\ncontent-length: %d\r\n" % (kind, len(content)))
         lines += [b"%s: %s\r\n" % header for header in headers]

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from lepton_ai.bundle import Array, Bundle, InferRequest, Signature, TensorSpec, check_name
@@ -36,7 +36,7 @@ class InferReply(NamedTuple):
     model_name: str
     model_version: str
     id: str
-    outputs: dict[str, Array]
+    outputs: Mapping[str, Array]
     rows: int
     queue_seconds: float
     compute_seconds: float
@@ -143,9 +143,15 @@ class ServedModel:
         if request.timeout:
             deadline = min(deadline, time.perf_counter() + request.timeout / 1e6)
         answer = await self.batcher.infer(request.inputs, gone=gone, priority=request.priority, deadline=deadline)
-        outputs = {name: answer.outputs[name] for name in wanted} if wanted else dict(answer.outputs)
-        for name, count in request.classes.items():
-            outputs[name] = classify(outputs[name], count, self.labels, at=f"output {name!r}")
+        outputs = answer.outputs
+        if wanted:
+            outputs = {name: outputs[name] for name in wanted}
+        if request.classes:
+            best = request.classes
+            outputs = {
+                name: classify(array, best[name], self.labels, at=f"output {name!r}") if name in best else array
+                for name, array in outputs.items()
+            }
         array = next(iter(request.inputs.values()))
         rows = array.shape[0] if array.ndim else 1
         return InferReply(
