@@ -67,6 +67,7 @@ class Life:
         """Stop, in the order above; then free the models."""
         service = self._app.service
         service.ready = False
+        self._engine.closing = True  # each answer is its connection's last: nobody is cut off when the time is over
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), grace)
         if self._listener is not None:

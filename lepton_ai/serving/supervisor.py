@@ -146,6 +146,9 @@ class Supervisor:
         grace = self._task.config.grace_seconds
         if grace is None:
             grace = 0.0 if is_loopback(self._task.host) else _GRACE
+        self._socket.close()  # the workers have it too; were it open here, clients would wait for nobody
+        if self._grpc is not None:
+            self._grpc.close()
         await asyncio.gather(*(self._tell_to_stop(each, grace) for each in self._processes.values()))
         await asyncio.gather(*keeping)
         await manager.close()
