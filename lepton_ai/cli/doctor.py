@@ -14,8 +14,10 @@ PARTS = {
     "framework": ("torch", "numpy", "safetensors"),
     "export": ("onnx", "onnxscript"),
     "serving": ("onnxruntime", "httptools", "uvloop", "msgspec", "orjson"),
+    "asking": ("urllib3", "aiohttp"),
     "data (extra)": ("pandas", "pyarrow"),
     "demo (extra)": ("mlxtend", "tritonclient"),
+    "grpc (extra)": ("grpcio", "protobuf"),
 }
 
 
