@@ -128,14 +128,13 @@ class Supervisor:
     async def _run(self, announce: Callable[[str], object]) -> None:
         self._socket.listen(2048)
         on_signals(self._begin_stop)
-        places = [asyncio.ensure_future(self._start(place)) for place in range(self._count)]
-        try:
-            await asyncio.gather(*places)
-        except BaseException:
+        starts = await asyncio.gather(*map(self._start, range(self._count)), return_exceptions=True)
+        failed = [each for each in starts if each is not None]
+        if failed:
             for process in self._processes.values():
                 process.child.kill()
                 process.child.wait()
-            raise
+            raise failed[0]
         manager = await manage(self, self._management, access=self._access)
         keeping = [asyncio.ensure_future(self._keep(place)) for place in range(self._count)]
         names = ", ".join(sorted({name for name, _ in self._loaded})) or "no model yet"
@@ -168,11 +167,10 @@ class Supervisor:
         theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours)
         process = self._processes[place] = _Process(child, reader, writer)
-        await send(writer, self._task)
-        try:
+        line = b""
+        with contextlib.suppress(OSError, TimeoutError):
+            await send(writer, self._task)
             line = await asyncio.wait_for(reader.readline(), _START_SECONDS)
-        except TimeoutError:
-            line = b""
         told = msgspec.json.decode(line, type=Message) if line else Message(number=0, error="it did not start")
         if told.error:
             child.kill()

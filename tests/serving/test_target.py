@@ -23,6 +23,7 @@ from lepton_ai.serving.target import (
 )  # fmt: skip
 from tests.contracts import graphs
 from tests.contracts.bundles import write_bundle
+from tests.contracts.slow import SlowRuntime
 
 TARGET = Target(percent=99, seconds=0.010)
 
@@ -101,6 +102,14 @@ def test_a_real_search_is_kept_for_the_next_time(tmp_path: Path, monkeypatch: py
     config = apply(found, ServerConfig(max_body=7))
     assert (config.max_batch, config.max_body) == (found.settings.max_batch, 7)
     assert show(found, TARGET).startswith("lepton: p99 within 10 ms up to ")
+
+
+def test_a_rate_that_cannot_be_kept_is_given_up() -> None:
+    runtime = SlowRuntime()
+    runtime.go.set()
+    settings = Settings(max_batch=1, instances=1, threads=1)
+    point = Measure(lambda _: runtime, graphs.ROWS, TARGET).load(settings, 1e6)
+    assert point.reached == float("inf") and point.rate == 1e6
 
 
 def test_rows_for_any_signature() -> None:
