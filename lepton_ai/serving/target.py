@@ -235,7 +235,7 @@ class Measure:
             except LeptonError:
                 latencies.append(float("inf"))
 
-        asked = []
+        asked: list[asyncio.Future[None]] = []
         for due in (started + np.cumsum(gaps)).tolist():
             wait = due - time.perf_counter()
             if wait > 0:
