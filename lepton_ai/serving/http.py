@@ -31,6 +31,7 @@ MAX_CHUNKS = 65_536
 _PIPELINED = 8  # requests of one connection that wait behind the one that is answered
 _LINGER = 2.0  # seconds to go on reading after an error, so that the client can read it
 _LINGER_BYTES = 2**26
+_FRESH = 0.5  # seconds for a new connection to send its first request while the server stops
 _SMALL = 2**16  # answers below this go out in one piece with their head
 _LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _OK = b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncontent-length: %d\r\n\r\n%b"
@@ -61,18 +62,22 @@ class Engine:
             self._sweep()
         return Connection(self)
 
-    def begin_close(self) -> None:
-        """From now on every answer is its connection's last, and connections without a request are closed."""
+    def begin_close(self, *, fresh: bool = False) -> None:
+        """From now on every answer is its connection's last, and connections without a request are closed; `fresh`:
+        even those whose first request may be on its way.
+        """
         self.closing = True
         for connection in list(self.connections):
-            connection.close_if_idle()
+            connection.close_if_idle(fresh=fresh)
 
     async def finish(self, seconds: float) -> None:
         """Wait for what was begun, at most so long; then cancel it, which is answered with 503."""
         self.begin_close()
-        end = time.perf_counter() + seconds
-        while self.connections and time.perf_counter() < end:
+        started = time.perf_counter()
+        while self.connections and time.perf_counter() < started + seconds:
             await asyncio.sleep(0.01)
+            if time.perf_counter() > started + _FRESH:
+                self.begin_close(fresh=True)
         for connection in list(self.connections):
             connection.cancel()
         end = time.perf_counter() + 1.0
@@ -341,9 +346,9 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.close()
 
-    def close_if_idle(self) -> None:
-        """Close it if no request is under way."""
-        if self._task is None and not self._in_head and not self._in_body:
+    def close_if_idle(self, *, fresh: bool) -> None:
+        """Close it if no request is under way; one that had none yet only if `fresh`."""
+        if (self._complete or fresh) and self._task is None and not self._in_head and not self._in_body:
             self._transport.close()
 
     def cancel(self) -> None:

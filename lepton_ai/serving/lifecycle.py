@@ -26,6 +26,7 @@ except ImportError:  # Windows
     new_event_loop = asyncio.new_event_loop
 
 _BACKLOG = 2048
+_SETTLE = 0.05  # seconds in which the loop closes its listener, and the engine hears of the last connections
 
 
 class Front(Protocol):
@@ -49,11 +50,14 @@ class Life:
         log = AccessLog(config.access_log).write if config.access_log else None
         self._engine = Engine(app.handle, app.service, log=log)
         self._listener: asyncio.Server | None = None
+        self._spare: socket.socket | None = None
         self._hurry = asyncio.Event()
 
     async def start(self) -> list[str]:
         """Listen; the addresses of the fronts."""
         loop = asyncio.get_running_loop()
+        self._spare = self._bound.dup()
+        self._spare.setblocking(False)
         self._listener = await loop.create_server(
             self._engine.protocol, sock=self._bound, ssl=self._tls, backlog=_BACKLOG
         )
@@ -70,11 +74,27 @@ class Life:
         self._engine.closing = True  # each answer is its connection's last: nobody is cut off when the time is over
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), grace)
-        if self._listener is not None:
-            self._listener.close()
+        await self._stop_listening()
         seconds = service.config.stop_seconds
         await asyncio.gather(self._engine.finish(seconds), *(front.stop(seconds) for front in self._fronts))
         await service.close()
+
+    async def _stop_listening(self) -> None:
+        """Close the port, but take those first whom the kernel has connected already: it would cut them off."""
+        if self._listener is None or self._spare is None:
+            return
+        self._listener.close()
+        await asyncio.sleep(_SETTLE)
+        waiting: list[socket.socket] = []
+        with contextlib.suppress(OSError):  # nobody is left
+            while True:
+                waiting.append(self._spare.accept()[0])
+        self._spare.close()
+        loop = asyncio.get_running_loop()
+        for each in waiting:
+            with contextlib.suppress(OSError):
+                await loop.connect_accepted_socket(self._engine.protocol, each, ssl=self._tls)
+        await asyncio.sleep(_SETTLE)
 
 
 def run_loop(main: Coroutine[Any, Any, None]) -> None:
