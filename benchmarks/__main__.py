@@ -10,9 +10,10 @@ BENCHMARKS = {
     "data_check": "precision and recall of the checks of data on planted errors; half a minute",
     "fit_overhead": "Model.fit beside the same loop written by hand in torch; minutes",
     "optimizers": "the channel-adaptive optimiser beside Adam and SGD on real data; minutes",
+    "serving": "Lepton's server beside LitServe, FastAPI and an empty handler, each in its environment; half an hour",
     "training": "Lepton beside Keras, Lightning and loops by hand, each in its own environment; an hour",
 }
-LONGEST = {"training"}
+LONGEST = {"serving", "training"}
 
 
 def main() -> None:
@@ -23,8 +24,8 @@ def main() -> None:
     if unknown:
         listed = "\n".join(f"  {name:<14} {what}" for name, what in BENCHMARKS.items())
         sys.exit(f"no benchmark {unknown[0]!r}; there are\n{listed}")
-    if options and names != ["training"]:
-        sys.exit(f"only the benchmark 'training' takes options; got {' '.join(options)}")
+    if options and names not in ([name] for name in LONGEST):
+        sys.exit(f"only one of {', '.join(sorted(LONGEST))} takes options, by itself; got {' '.join(options)}")
     for name in names:
         print(f"== {name}: {BENCHMARKS[name]}", flush=True)
         module = importlib.import_module(f"benchmarks.{name}")

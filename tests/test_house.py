@@ -51,6 +51,8 @@ LATE = {
         "torch.distributed.launcher.api": "as above",
     },
     "core/extras.py": {"importlib.import_module": "optional packages come in here, in one place for all rooms"},
+    "serving/async_client.py": {"aiohttp": "a server never asks: what only clients need stays out of its process"},
+    "serving/client.py": {"urllib3": "as above"},
 }
 # Who asks `core.load_extra` for which optional package: one file per room and package.
 EXTRAS = {
@@ -69,6 +71,13 @@ EXTRAS = {
     "data/parquet.py": {"pyarrow", "pyarrow.parquet"},
     "data/remote.py": {"fsspec"},
     "data/video.py": {"av"},
+    "serving/grpc_front.py": {"grpc", "grpc.aio"},
+    "serving/grpc_messages.py": {
+        "google.protobuf.descriptor_pb2",
+        "google.protobuf.descriptor_pool",
+        "google.protobuf.json_format",
+        "google.protobuf.message_factory",
+    },
     "training/trackers.py": {"mlflow", "tensorboardX", "wandb"},
 }
 # Who touches the environment of the process, and why.

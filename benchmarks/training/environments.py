@@ -32,9 +32,14 @@ def interpreter(peer: str) -> Path:
 
     Raises: NoEnvironmentError if pip cannot install what the peer needs.
     """
-    if peer in OWN:
-        return Path(sys.executable)
-    family = FAMILY[peer]
+    return Path(sys.executable) if peer in OWN else environment(FAMILY[peer])
+
+
+def environment(family: str) -> Path:
+    """The Python of an environment with what benchmarks/peers/FAMILY.txt lists, made if it is not there.
+
+    Raises: NoEnvironmentError if pip cannot install that.
+    """
     folder, wanted = FOLDER / family, BENCHMARKS / "peers" / f"{family}.txt"
     python, done = folder / "bin" / "python", folder / "installed.txt"
     # The list of what was installed is written last: a build that was cut off is made again, and so is an old one.

@@ -28,16 +28,19 @@ _NUMPY: dict[str, np.dtype[Any]] = {
     "FP32": np.dtype("<f4"),
     "FP64": np.dtype("<f8"),
     "BYTES": np.dtype("O"),
+    # numpy has no bfloat16: its bits travel as they are, in a type that nothing computes with by mistake.
+    "BF16": np.dtype([("bf16", "<u2")]),
 }
 _NAMES = {dtype: name for name, dtype in _NUMPY.items()}
 
-DTYPES = (*_NUMPY, "BF16")
+DTYPES = tuple(_NUMPY)
 
 
 def numpy_dtype(name: str) -> np.dtype[Any]:
-    """The numpy dtype of a protocol dtype; BYTES is `object`, whose elements are `bytes` or `str`.
+    """The numpy dtype of a protocol dtype. BYTES is `object`, whose elements are `bytes` or `str`; BF16, which numpy
+    does not have, is a record of its 16 bits (`array["bf16"]` are they).
 
-    Raises: ShapeError for BF16, which numpy does not have; UnknownNameError for a name outside the protocol.
+    Raises: UnknownNameError for a name outside the protocol.
 
     Example:
         >>> numpy_dtype("FP32")
@@ -46,13 +49,11 @@ def numpy_dtype(name: str) -> np.dtype[Any]:
     found = _NUMPY.get(name)
     if found is not None:
         return found
-    if name == "BF16":
-        raise ShapeError("BF16 is part of the protocol, but numpy has no such type", fix="Use FP32 or FP16 instead.")
     raise unknown_name("dtype", name, list(DTYPES))
 
 
 def dtype_of(array: Array) -> str:
-    """The protocol dtype of an array; strings of any numpy kind are BYTES.
+    """The protocol dtype of an array; strings of any numpy kind are BYTES, `ml_dtypes.bfloat16` is BF16.
 
     Raises: ShapeError for a dtype that the protocol does not have.
 
@@ -60,11 +61,13 @@ def dtype_of(array: Array) -> str:
         >>> dtype_of(np.zeros(3, "int64")), dtype_of(np.array(["a"]))
         ('INT64', 'BYTES')
     """
-    name = _NAMES.get(array.dtype.newbyteorder("<"))
+    name = _NAMES.get(array.dtype) or _NAMES.get(array.dtype.newbyteorder("<"))
     if name is not None:
         return name
     if array.dtype.kind in "SU":
         return "BYTES"
+    if array.dtype.name == "bfloat16":
+        return "BF16"
     raise ShapeError(
         f"an array of {array.dtype} has no counterpart in the protocol", expected=f"one of {', '.join(_NUMPY)}"
     )
@@ -96,6 +99,8 @@ def encode_tensor(array: Array) -> bytes:
     name = dtype_of(array)
     if name == "BYTES":
         return _encode_bytes(array)
+    if name == "BF16":
+        return np.ascontiguousarray(array).tobytes()
     return np.ascontiguousarray(array, dtype=_NUMPY[name]).tobytes()
 
 

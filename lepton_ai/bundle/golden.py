@@ -63,7 +63,7 @@ def _needs_binary(tensors: Mapping[str, Array]) -> bool:
 
 
 def _not_json(array: Array) -> bool:
-    if array.size > _LARGE or dtype_of(array) == "FP16":
+    if array.size > _LARGE or dtype_of(array) in ("FP16", "BF16"):
         return True
     if array.dtype.kind == "f":
         return not np.isfinite(array).all()

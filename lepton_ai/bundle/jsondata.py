@@ -95,9 +95,10 @@ def _parse(text: bytes | memoryview, dtype: str, depth: int, at: str) -> Any:
 
 
 def json_data(array: Array, *, at: str = "data") -> Any:
-    """The flat list of an array's elements in a form that orjson prints (with OPT_SERIALIZE_NUMPY).
+    """The flat list of an array's elements in a form that orjson prints (with OPT_SERIALIZE_NUMPY). What is not finite
+    it prints as null: see `check_finite`.
 
-    Raises: RequestError for what JSON cannot carry: FP16, NaN, infinity, BYTES that are not UTF-8.
+    Raises: RequestError for what JSON cannot carry: FP16, BF16, BYTES that are not UTF-8.
     """
     dtype = dtype_of(array)
     if dtype == "BYTES":
@@ -105,11 +106,15 @@ def json_data(array: Array, *, at: str = "data") -> Any:
             return [x if isinstance(x, str) else x.decode() for x in array.ravel().tolist()]
         except UnicodeDecodeError as error:
             raise RequestError("BYTES that are not UTF-8 cannot travel as JSON", at=at, fix=_ASK) from error
-    if dtype == "FP16":
-        raise RequestError("FP16 data cannot travel as JSON", at=at, fix=_ASK)
+    if dtype in ("FP16", "BF16"):
+        raise RequestError(f"{dtype} data cannot travel as JSON", at=at, fix=_ASK)
+    return np.ascontiguousarray(array).ravel()
+
+
+def check_finite(array: Array, *, at: str = "data") -> None:
+    """Raises: RequestError if a number is NaN or infinite, which JSON cannot carry."""
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         raise RequestError("the answer holds NaN or infinity, which JSON cannot carry", at=at, fix=_ASK)
-    return np.ascontiguousarray(array).ravel()
 
 
 _ASK = 'Ask for binary data: "parameters": {"binary_data_output": true}.'

@@ -4,8 +4,9 @@ Pure functions over bytes: the server answers with them, golden pairs are stored
 is JSON followed by raw data, and `header_length` says where the JSON ends (None: all of it is JSON).
 """
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,14 +14,18 @@ import numpy as np
 import orjson
 
 from lepton_ai.bundle.codec import Array, decode_tensor, dtype_of, element_count, encode_tensor, numpy_dtype
-from lepton_ai.bundle.jsondata import json_data, parse_data
+from lepton_ai.bundle.jsondata import check_finite, json_data, parse_data
 from lepton_ai.bundle.manifest import Signature
 from lepton_ai.core import RequestError
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
 MAX_DEPTH = 100
+MAX_NUMBERS = 2**20
 _MAX_ID = 256
-_UNSUPPORTED = ("classification", "shared_memory_region")
+MAX_PRIORITY = 10
+_MAX_TIMEOUT = 2**40  # microseconds: twelve days
+_MAX_CLASSES = 10_000
+_SHARED_MEMORY = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")
 
 Parameters = dict[str, bool | int | float | str]
 
@@ -60,12 +65,18 @@ class Body(NamedTuple):
 
 
 class InferRequest(NamedTuple):
-    """`outputs` maps each wanted output to whether it is wanted in binary; empty: all, in `binary`."""
+    """`outputs` maps each wanted output to whether it is wanted in binary; empty: all, in `binary`. `classes` says of
+    which outputs only the so many largest values are wanted. `priority` is 1 (first) to 10, 0 the default; `timeout`
+    counts microseconds, 0 is none.
+    """
 
     inputs: dict[str, Array]
     id: str = ""
     outputs: dict[str, bool] = {}
     binary: bool = False
+    classes: dict[str, int] = {}
+    priority: int = 0
+    timeout: int = 0
 
 
 class InferResponse(NamedTuple):
@@ -97,20 +108,61 @@ def parse_request(
     if header_length == 0:
         return _raw_request(content, signature)
     message, raw = _split(_request_decoder, content, header_length)
-    if len(message.id) > _MAX_ID or not message.id.isprintable():
-        raise RequestError(at="id", expected=f"at most {_MAX_ID} printable characters")
+    check_id(message.id)
     if not message.inputs:
         raise RequestError("a request needs at least one input", at="inputs")
+    _check_keys(content if header_length is None else content[:header_length], message)
     inputs = _tensors("input", message.inputs, raw)
+    if not message.parameters and not message.outputs:
+        return InferRequest(inputs, message.id)
+    priority, timeout = read_parameters(message.parameters)
     binary = _flag(message.parameters, "binary_data_output", False, "parameters")
     outputs: dict[str, bool] = {}
+    classes: dict[str, int] = {}
     for wanted in message.outputs:
         at = f"output {wanted.name!r}"
         if wanted.name in outputs:
             raise RequestError("is asked for twice", at=at)
-        _refuse_unsupported(wanted.parameters, at)
+        count = read_classes(wanted.parameters, at=at)
+        if count:
+            classes[wanted.name] = count
         outputs[wanted.name] = _flag(wanted.parameters, "binary_data", binary, at)
-    return InferRequest(inputs, message.id, outputs, binary)
+    return InferRequest(inputs, message.id, outputs, binary, classes, priority, timeout)
+
+
+def check_id(id: str) -> str:
+    """A request's `id` itself, if it is at most 256 printable characters.
+
+    Raises: RequestError.
+    """
+    if len(id) > _MAX_ID or not id.isprintable():
+        raise RequestError(at="id", expected=f"at most {_MAX_ID} printable characters")
+    return id
+
+
+def read_parameters(parameters: Mapping[str, bool | int | float | str]) -> tuple[int, int]:
+    """A request's priority and timeout (microseconds), out of its own parameters.
+
+    Those of sequences are passed over, as every model that keeps no state does.
+
+    Raises: RequestError for a value that cannot be, and for reserved names.
+    """
+    for name in parameters:
+        if name == "headers" or name.startswith("triton_"):
+            raise RequestError(f"the parameter {name!r} is reserved")
+    return (
+        _whole(parameters, "priority", MAX_PRIORITY, "parameters"),
+        _whole(parameters, "timeout", _MAX_TIMEOUT, "parameters"),
+    )
+
+
+def read_classes(parameters: Mapping[str, bool | int | float | str], *, at: str) -> int:
+    """How many classes are asked of an output by the classification extension; 0 if none are.
+
+    Raises: RequestError for a value that cannot be, and for shared memory.
+    """
+    _refuse_shared_memory(parameters, at)
+    return _whole(parameters, "classification", _MAX_CLASSES, at)
 
 
 def parse_response(content: bytes, header_length: int | None = None) -> InferResponse:
@@ -123,8 +175,18 @@ def parse_response(content: bytes, header_length: int | None = None) -> InferRes
     return InferResponse(message.model_name, outputs, message.model_version, message.id)
 
 
-def render_request(inputs: Mapping[str, Array], *, binary: bool = False, id: str = "") -> Body:
-    """Write an infer request that asks for all outputs, in binary too if `binary`.
+def render_request(
+    inputs: Mapping[str, Array],
+    *,
+    binary: bool = False,
+    id: str = "",
+    outputs: Iterable[str] = (),
+    top: int = 0,
+    parameters: Mapping[str, bool | int | float | str] | None = None,
+) -> Body:
+    """Write an infer request that asks for `outputs`, or else for all, in binary too if `binary`.
+
+    `top` asks of each of `outputs` only for so many best classes.
 
     Raises: RequestError for what JSON cannot carry.
 
@@ -133,8 +195,13 @@ def render_request(inputs: Mapping[str, Array], *, binary: bool = False, id: str
         b'{"inputs":[{"name":"x","datatype":"INT64","shape":[2],"data":[1,2]}]}'
     """
     message: dict[str, Any] = {"id": id} if id else {}
-    if binary:
-        message["parameters"] = {"binary_data_output": True}
+    flags: dict[str, Any] = {"binary_data_output": True} if binary else {}
+    if flags or parameters:
+        message["parameters"] = {**flags, **(parameters or {})}
+    classes = {"parameters": {"classification": top}} if top else {}
+    wanted = [{"name": name, **classes} for name in outputs]
+    if wanted:
+        message["outputs"] = wanted
     return _render(message, "inputs", inputs, dict.fromkeys(inputs, binary))
 
 
@@ -170,7 +237,7 @@ def _split(
                 at=LENGTH_HEADER, got=header_length, expected=f"at most the body's length, {len(content)} bytes"
             )
         text, raw = content[:header_length], memoryview(content)[header_length:]
-    _check_depth(text)
+    _check_text(text)
     try:
         return decoder.decode(text), raw
     except msgspec.ValidationError as error:
@@ -181,8 +248,14 @@ def _split(
         raise RequestError("JSON nested too deeply", at="body") from error
 
 
-def _check_depth(text: bytes) -> None:
-    """Most bodies have too few brackets to be deep; only the others are looked at closely."""
+def _check_text(text: bytes) -> None:
+    """Most bodies have too few brackets to be deep, and too few bytes to hold too many numbers; only the others are
+    looked at closely.
+    """
+    if len(text) > 2 * MAX_NUMBERS and text.count(b",") > MAX_NUMBERS:
+        raise RequestError(
+            f"more than {MAX_NUMBERS} values in JSON", at="body", fix="Send them with the binary tensor extension."
+        )
     if text.count(b"[") + text.count(b"{") <= MAX_DEPTH:
         return
     marks = np.frombuffer(_STRING.sub(b"", text), np.uint8)
@@ -190,6 +263,38 @@ def _check_depth(text: bytes) -> None:
     depth = np.cumsum(np.where((marks == 0x5B) | (marks == 0x7B), 1, -1))
     if depth.size and depth.max() > MAX_DEPTH:
         raise RequestError(f"JSON nested more than {MAX_DEPTH} deep", at="body")
+
+
+def _check_keys(text: bytes, message: _Request) -> None:
+    """No key may come twice: two readers would understand such a request in two ways.
+
+    Keys that come as often as they should, written without escapes, settle it for nearly every request.
+    """
+    tensors = len(message.inputs)
+    # Of a request that has nothing but inputs with data: its five keys, two of whose values are strings.
+    if text.count(b'"') == 2 + 12 * tensors and all(tensor.data for tensor in message.inputs):
+        return
+    if (
+        text.count(b'"name"') == tensors + len(message.outputs)
+        and text.count(b'"shape"') == text.count(b'"datatype"') == tensors
+        and text.count(b'"data"') <= tensors
+        and text.count(b'"inputs"') == 1
+        and text.count(b'"outputs"') <= 1
+        and text.count(b'"id"') <= 1
+        and not message.parameters
+        and b'"parameters"' not in text
+        and b"\\" not in text
+    ):
+        return
+    json.loads(text, object_pairs_hook=_once, parse_int=len, parse_float=len)  # numbers of any length
+
+
+def _once(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise RequestError(f"the key {key[:40]!r} is given twice", at="body")
+        seen.add(key)
 
 
 def _tensors(kind: str, tensors: tuple[_Tensor, ...], raw: memoryview | None) -> dict[str, Array]:
@@ -201,7 +306,7 @@ def _tensors(kind: str, tensors: tuple[_Tensor, ...], raw: memoryview | None) ->
             raise RequestError("is given twice", at=at)
         size: object = None
         if tensor.parameters:
-            _refuse_unsupported(tensor.parameters, at)
+            _refuse_shared_memory(tensor.parameters, at)
             size = tensor.parameters.get("binary_data_size")
         if size is None:
             if not tensor.data:
@@ -230,10 +335,17 @@ def _tensors(kind: str, tensors: tuple[_Tensor, ...], raw: memoryview | None) ->
 _SEND_LENGTH = f"Send the header {LENGTH_HEADER}."
 
 
-def _refuse_unsupported(parameters: Parameters, at: str) -> None:
-    for name in _UNSUPPORTED:
+def _refuse_shared_memory(parameters: Mapping[str, bool | int | float | str], at: str) -> None:
+    for name in _SHARED_MEMORY:
         if name in parameters:
             raise RequestError(f"the parameter {name!r} is not supported here", at=at)
+
+
+def _whole(parameters: Mapping[str, bool | int | float | str], name: str, most: int, at: str) -> int:
+    value = parameters.get(name, 0)
+    if type(value) is not int or not 0 <= value <= most:
+        raise RequestError(at=f"{at}.{name}", got=value, expected=f"a whole number from 0 to {most}")
+    return value
 
 
 def _flag(parameters: Parameters, name: str, default: bool, at: str) -> bool:
@@ -278,4 +390,8 @@ def _render(message: dict[str, Any], field: str, tensors: Mapping[str, Array], b
         rendered.append(tensor)
     message[field] = rendered
     text = orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY)
+    if b"null" in text:  # as orjson prints what is not finite; and names may hold it
+        for name, array in tensors.items():
+            if not binary[name]:
+                check_finite(array, at=f"{field[:-1]} {name!r}")
     return Body(b"".join((text, *blobs)), len(text)) if blobs else Body(text, None)

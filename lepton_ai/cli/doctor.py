@@ -13,9 +13,11 @@ from lepton_ai.core import this_machine
 PARTS = {
     "framework": ("torch", "numpy", "safetensors"),
     "export": ("onnx", "onnxscript"),
-    "serving": ("onnxruntime", "uvicorn", "httptools", "uvloop", "msgspec", "orjson"),
+    "serving": ("onnxruntime", "httptools", "uvloop", "msgspec", "orjson"),
+    "asking": ("urllib3", "aiohttp"),
     "data (extra)": ("pandas", "pyarrow"),
     "demo (extra)": ("mlxtend", "tritonclient"),
+    "grpc (extra)": ("grpcio", "protobuf"),
 }
 
 

@@ -56,18 +56,132 @@ def predict(
     typer.echo(predict_files(bundle, files, variant=variant, top=top, as_json=json))
 
 
+At = Annotated[str, typer.Option(help="The management address of the server.")]
+ModelName = Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")]
+Version = Annotated[str, typer.Argument(metavar="[VERSION]", help="Its version; the newest, or all, by default.")]
+TokenFile = Annotated[Path | None, typer.Option(help="A file that holds the token.")]
+MANAGED = "http://127.0.0.1:8082"
+
+
 @app.command()
 def serve(
-    bundle: BundlePath,
+    bundle: Annotated[Path | None, typer.Argument(metavar="[BUNDLE]", help="The bundle's folder.")] = None,
+    repository: Annotated[Path | None, typer.Option(help="A folder of bundles, to serve them all.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8080,
+    grpc: Annotated[int | None, typer.Option(min=0, max=65535, help="Port for gRPC, beside HTTP.")] = None,
+    management: Annotated[
+        int | None, typer.Option(min=0, max=65535, help="Port to manage it, on this machine; by default port + 2.")
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that share the port.")] = 1,
     variant: Variant = None,
+    instances: Annotated[int, typer.Option(min=1, help="Batches of a model computed at a time.")] = 1,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads that compute a batch; by default all cores.")
+    ] = None,
+    max_batch: Annotated[int, typer.Option(min=1, help="Rows in a batch, at most.")] = 64,
+    target: Annotated[str | None, typer.Option(help="Find the settings that keep a latency, such as p99=5ms.")] = None,
+    token_file: TokenFile = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="The server's certificate (PEM).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key (PEM).")] = None,
+    tls_client_ca: Annotated[Path | None, typer.Option(help="The authority that clients' certificates need.")] = None,
+    allow_host: Annotated[list[str], typer.Option(help="A name by which it may be called; repeat for more.")] = [],  # noqa: B006
+    rate: Annotated[float, typer.Option(min=0, help="Requests a second that one client may send; 0 is any.")] = 0.0,
+    grace: Annotated[float | None, typer.Option(min=0, help="Seconds it still answers after SIGTERM.")] = None,
+    access_log: Annotated[float, typer.Option(min=0, max=1, help="The share of requests to log.")] = 0.0,
     insecure: Annotated[bool, typer.Option(help="Allow an address that others can reach, without auth.")] = False,
 ) -> None:
-    """Answer over HTTP (Open Inference Protocol v2) until Ctrl-C or SIGTERM."""
-    from lepton_ai.serving import serve as serve_bundle
+    """Answer over HTTP, and gRPC, (Open Inference Protocol v2) until Ctrl-C or SIGTERM."""
+    from lepton_ai.cli.serve import make_security, serve_models
+    from lepton_ai.serving import ServerConfig
 
-    serve_bundle(bundle, host=host, port=port, variant=variant, insecure=insecure)
+    serve_models(
+        bundle,
+        repository=repository,
+        host=host,
+        port=port,
+        grpc=grpc,
+        management=management,
+        workers=workers,
+        variant=variant,
+        target=target,
+        security=make_security(token_file, tls_cert, tls_key, tls_client_ca, insecure=insecure),
+        config=ServerConfig(
+            instances=instances,
+            threads=threads,
+            max_batch=max_batch,
+            hosts=tuple(allow_host),
+            client_rate=rate,
+            grace_seconds=grace,
+            access_log=access_log,
+        ),
+    )
+
+
+@app.command("load")
+def load_model(model: ModelName, version: Version = "", at: At = MANAGED, token_file: TokenFile = None) -> None:
+    """Let a running server load a version from its repository; the one before answers until it is ready."""
+    from lepton_ai.cli.serve import read_token
+    from lepton_ai.serving import control
+
+    control.load(model, version, at=at, token=read_token(token_file))
+
+
+@app.command("unload")
+def unload_model(model: ModelName, version: Version = "", at: At = MANAGED, token_file: TokenFile = None) -> None:
+    """Let a running server answer no more for a model, or for one of its versions."""
+    from lepton_ai.cli.serve import read_token
+    from lepton_ai.serving import control
+
+    control.unload(model, version, at=at, token=read_token(token_file))
+
+
+@app.command()
+def drain(at: At = MANAGED, token_file: TokenFile = None) -> None:
+    """Let a running server finish what it has and end."""
+    from lepton_ai.cli.serve import read_token
+    from lepton_ai.serving import control
+
+    control.drain(at=at, token=read_token(token_file))
+
+
+@app.command()
+def bench(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The server's address, such as http://127.0.0.1:8080.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's name.")],
+    rate: Annotated[
+        list[float], typer.Option(help="Requests a second; repeat for more. By default it finds out.")
+    ] = [],  # noqa: B006
+    seconds: Annotated[float, typer.Option(help="How long each rate is held.")] = 10.0,
+    warmup: Annotated[float, typer.Option(help="Seconds before that do not count.")] = 1.0,
+    connections: Annotated[int, typer.Option(help="Connections that requests share.")] = 64,
+    rows: Annotated[int, typer.Option(help="Rows in each request.")] = 1,
+    text: Annotated[bool, typer.Option("--text", help="Send JSON instead of binary tensors.")] = False,
+    arrivals: Annotated[str, typer.Option(help="poisson, as users come, or uniform.")] = "poisson",
+    timeout: Annotated[float, typer.Option(help="Seconds after which a request has failed.")] = 30.0,
+    version: Annotated[str, typer.Option(help="The model's version; the newest by default.")] = "",
+    token_file: TokenFile = None,
+    authority: Annotated[Path | None, typer.Option(help="The authority to trust for https (PEM).")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write the findings as a page.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write the findings as JSON.")] = None,
+) -> None:
+    """Find out how long a server's answers take at rates that it has no say in."""
+    from lepton_ai.cli.bench import bench_model
+    from lepton_ai.cli.serve import read_token
+    from lepton_ai.serving import BenchConfig
+
+    config = BenchConfig(
+        rates=tuple(rate),
+        seconds=seconds,
+        warmup=warmup,
+        connections=connections,
+        rows=rows,
+        binary=not text,
+        arrivals=arrivals,
+        timeout=timeout,
+    )
+    token = read_token(token_file)
+    bench_model(url, model, config, version=version, token=token, authority=authority, html=html, json=json)
 
 
 data = typer.Typer(help="Look after data.", no_args_is_help=True, rich_markup_mode=None)

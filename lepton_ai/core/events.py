@@ -26,6 +26,11 @@ class Channel(Generic[E]):
         self._listeners: list[Callable[[E], object]] = []
         self.dropped: list[Exception] = []
 
+    @property
+    def heard(self) -> bool:
+        """Whether anybody listens: an event that costs something to make need not be made otherwise."""
+        return bool(self._listeners)
+
     def subscribe(self, listener: Callable[[E], object]) -> None:
         """Call `listener` with every event from now on."""
         self._listeners.append(listener)

@@ -1,5 +1,7 @@
 """onnxruntime: the runtime of bundles on every CPU."""
 
+import ctypes
+import math
 import os
 import re
 from collections.abc import Mapping
@@ -10,7 +12,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi.onnxruntime_pybind11_state import Fail, InvalidArgument, RuntimeException
 
-from lepton_ai.bundle import Array, Signature, TensorSpec
+from lepton_ai.bundle import Array, Signature, TensorSpec, numpy_dtype
 from lepton_ai.core import BundleError, DataError, UsageError, this_machine
 from lepton_ai.runtime.feed import check_feed, describe
 
@@ -31,6 +33,8 @@ _DTYPES = {
     "tensor(string)": "BYTES",
 }
 _FATAL = 4
+_ONNX_BF16 = 16
+_BF16 = numpy_dtype("BF16")
 _NOWHERE = os.devnull  # as the folder of external data: nothing lies in it
 
 
@@ -72,6 +76,7 @@ class OnnxRuntime:
             _compare(signature, own, str(path))
         self.signature = signature or own
         self._outputs = [spec.name for spec in self.signature.outputs]
+        self._bits = any(spec.dtype == "BF16" for spec in (*self.signature.inputs, *self.signature.outputs))
         self._texts = [spec.name for spec in self.signature.inputs if spec.dtype == "BYTES"]
 
     def run(self, feed: Mapping[str, Array]) -> dict[str, Array]:
@@ -84,16 +89,35 @@ class OnnxRuntime:
         for name in self._texts:
             ready[name] = _as_text(name, ready[name])
         try:
-            values = session.run(self._outputs, ready)
+            values = self._run_bits(session, ready) if self._bits else session.run(self._outputs, ready)
         except (InvalidArgument, Fail, RuntimeException) as error:
             if "alloc" in str(error):
                 raise MemoryError("the model needs more memory than there is for this batch") from error
             raise DataError(f"the model cannot compute these inputs ({_reason(error)})") from error
         return dict(zip(self._outputs, values, strict=True))
 
+    def _run_bits(self, session: Any, feed: Mapping[str, Array]) -> list[Array]:
+        """A run with BF16, which onnxruntime takes from numpy and gives back as the bits that it is."""
+        make = onnxruntime.OrtValue
+        values = {
+            name: make.ortvalue_from_numpy_with_onnx_type(array.view(np.uint16), _ONNX_BF16)
+            if array.dtype == _BF16
+            else make.ortvalue_from_numpy(array)
+            for name, array in feed.items()
+        }
+        return [_array_of(value) for value in session.run_with_ort_values(self._outputs, values)]
+
     def close(self) -> None:
         """Free the session; see `Runtime.close`."""
         self._session = None
+
+
+def _array_of(value: Any) -> Array:
+    if value.data_type() != "tensor(bfloat16)":
+        return np.asarray(value.numpy())
+    count = math.prod(value.shape())
+    memory = ctypes.string_at(value.data_ptr(), 2 * count) if count else b""
+    return np.frombuffer(memory, _BF16).reshape(value.shape())
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,8 @@
 """Golden pairs replayed: does this runtime, on this machine, still answer what was promised?"""
 
 import contextlib
+import math
+import time
 
 import numpy as np
 
@@ -45,12 +47,36 @@ def warm_up(runtime: Runtime) -> None:
 
     Inputs that mean nothing to the model are not a fault of it: DataError is passed over.
     """
+    with contextlib.suppress(DataError):
+        runtime.run(_blank(runtime, 1))
+
+
+def time_rows(runtime: Runtime, rows: int, *, repeats: int = 3) -> float:
+    """The shortest time, in seconds, of a run on so many rows of zeros and empty strings; infinite if the model refuses
+    those, or has no rows.
+    """
+    if not all(spec.shape and spec.shape[0] == -1 for spec in runtime.signature.inputs):
+        return math.inf
+    feed = _blank(runtime, rows)
+    best = math.inf
+    try:
+        for _ in range(repeats):
+            started = time.perf_counter()
+            runtime.run(feed)
+            best = min(best, time.perf_counter() - started)
+    except DataError:
+        return math.inf
+    return best
+
+
+def _blank(runtime: Runtime, rows: int) -> dict[str, Array]:
     feed = {}
     for spec in runtime.signature.inputs:
         shape = [1 if size == -1 else size for size in spec.shape]
+        if spec.shape and spec.shape[0] == -1:
+            shape[0] = rows
         feed[spec.name] = np.full(shape, "" if spec.dtype == "BYTES" else 0, numpy_dtype(spec.dtype))
-    with contextlib.suppress(DataError):
-        runtime.run(feed)
+    return feed
 
 
 def _kind(array: Array | None) -> str:

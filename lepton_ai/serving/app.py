@@ -1,233 +1,274 @@
-"""The HTTP face: the Open Inference Protocol v2 as a bare ASGI application.
+"""The HTTP face: the Open Inference Protocol v2, and a page for people.
 
+    GET  /                                      a page: what is served, and a form to try it
+    GET  /openapi.json                          the description of all this for programs
     GET  /v2                                    the server            GET /v2/models          their names (ours)
     GET  /v2/health/live, /v2/health/ready      200, or 503
-    GET  /v2/models/{m}[/versions/{v}]          the signature         GET .../ready           200
+    GET  /v2/models/{m}[/versions/{v}]          the signature         GET .../ready, .../config, .../stats
     POST /v2/models/{m}[/versions/{v}]/infer    inference, JSON or with binary tensors
+    GET  /v2/models/stats                       what all models did
 
-Every answer that is not 200 is JSON with `error`.
+Every answer that is not 200 is JSON with `error`. `App` is a bare ASGI application as well.
 """
 
 import asyncio
 import functools
-import importlib.metadata
-import logging
+import math
+import os
+import re
 import time
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
-import orjson
-
-from lepton_ai.bundle import LENGTH_HEADER, parse_request
-from lepton_ai.core import (
-    Channel,
-    ConfigError,
-    DataError,
-    LeptonError,
-    NotFoundError,
-    RequestError,
-    ShapeError,
-    UnavailableError,
-    unknown_name,
-)
-from lepton_ai.serving.batcher import DisconnectedError
-from lepton_ai.serving.body import Receive, is_gone, read_body, read_head
+from lepton_ai.bundle import LENGTH_HEADER, parse_request, render_response
+from lepton_ai.core import Channel, NotFoundError, RequestError
+from lepton_ai.serving.access import Hosts
+from lepton_ai.serving.answers import answer, failure, not_allowed
+from lepton_ai.serving.asgi import Scope, Send, run_lifespan, serve_request
+from lepton_ai.serving.body import Receive
 from lepton_ai.serving.config import ServerConfig
+from lepton_ai.serving.encoding import choose, pack, unpack
+from lepton_ai.serving.errors import ForbiddenError
 from lepton_ai.serving.events import RequestFinished
-from lepton_ai.serving.model import Reply, ServedModel
+from lepton_ai.serving.messages import BINARY, JSON, Request, Response
+from lepton_ai.serving.model import InferReply, ServedModel
+from lepton_ai.serving.openapi import document
+from lepton_ai.serving.pages import front_page
+from lepton_ai.serving.service import Service
 
-Scope = dict[str, Any]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
-
-_LOG = logging.getLogger("lepton_ai.serving")
-_JSON = (b"content-type", b"application/json")
-_BINARY = (b"content-type", b"application/octet-stream")
-_JSON_LENGTH = LENGTH_HEADER.lower().encode()
-
-
-class _Route(NamedTuple):
-    """`infer` answers POST; otherwise `page` answers GET with a status and an object."""
-
-    page: Callable[[], tuple[int, Any]] | None = None
-    infer: ServedModel | None = None
+_LENGTH = LENGTH_HEADER.lower().encode()
+_DIGITS = re.compile(rb"[0-9]{1,12}")
+_TRACE = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
+_OPEN = ("/v2/health/live", "/v2/health/ready")  # without a token, for those who only look whether it lives
+_LARGE = 2**18  # bytes from which packing is done beside the event loop
 
 
 class App:
-    """Answers for `models`. `finished` tells of every infer request; a model's batcher tells of its batches.
-
-    `ready` is what /v2/health/ready says; requests are answered either way.
+    """Answers over HTTP for a `service`, or for `models`. `host` is where it listens: by it the names are known by
+    which it may be called.
     """
 
-    def __init__(self, models: Iterable[ServedModel], config: ServerConfig | None = None) -> None:
-        self.models = {model.name: model for model in models}
-        self.ready = True
-        self.finished = Channel[RequestFinished]()
-        self._config = config or ServerConfig()
-        self._pending = 0
-        self._routes = self._make_routes()
+    def __init__(
+        self, models: Iterable[ServedModel] | Service, config: ServerConfig | None = None, *, host: str = "127.0.0.1"
+    ) -> None:
+        self.service = models if isinstance(models, Service) else Service(models, config=config)
+        self._hosts = Hosts(self.service.config.hosts, host=host)
+        self._known_hosts: set[bytes] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request, as ASGI has it."""
-        if scope["type"] != "http":
-            await self._lifespan(scope, receive, send)
-            return
-        try:
-            route = self._routes.get(scope["path"])
-            if route is None:
-                raise self._not_found(scope["path"])
-            if route.infer is not None:
-                if scope["method"] == "POST":
-                    await self._infer(route.infer, scope, receive, send)
-                else:
-                    await _send(send, 405, _error(f"{scope['method']} is not allowed here, POST is"), allow=b"POST")
-            elif route.page is not None:
-                if scope["method"] == "GET":
-                    status, page = route.page()
-                    await _send(send, status, orjson.dumps(page))
-                else:
-                    await _send(send, 405, _error(f"{scope['method']} is not allowed here, GET is"), allow=b"GET")
-        except NotFoundError as error:
-            await _send(send, 404, _error(str(error)))
+        if scope["type"] == "http":
+            await serve_request(self.handle, self.service, scope, receive, send)
+        else:
+            await run_lifespan(self.close, scope, receive, send)
+
+    @property
+    def finished(self) -> Channel[RequestFinished]:
+        """Tells of every infer request."""
+        return self.service.finished
 
     async def close(self) -> None:
         """Finish what waits in every model and free them."""
-        self.ready = False
-        await asyncio.gather(*(model.close() for model in self.models.values()))
+        await self.service.close()
 
-    async def _infer(self, model: ServedModel, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
-        reply: Reply | None = None
-        held = 0
-
-        def hold(size: int) -> None:
-            nonlocal held
-            self._reserve(size)
-            held += size
-
+    async def handle(self, request: Request) -> Response:
+        """The answer, whatever happens: errors are answers too."""
+        admission = self.service.admission
         try:
-            head = read_head(scope["headers"])
-            content = await read_body(receive, head.length, self._config.max_body, self._config.body_seconds, hold=hold)
-            request = parse_request(content, head.json_length, signature=model.signature)
-            reply = await model.answer(request, gone=functools.partial(is_gone, receive))
-        except DisconnectedError as error:
-            status = error.status
+            self._check_sender(request)
+            if admission.limited:
+                admission.enter(request.client)
+            try:
+                parts = request.path.split("/")
+                if parts[-1] == "infer" and 5 <= len(parts) <= 7 and parts[1:3] == ["v2", "models"]:
+                    if request.method != "POST":
+                        return not_allowed(request.method, "POST")
+                    return await self._infer(parts[3], _version(request.path, parts), request)
+                return self._show(request, parts)
+            finally:
+                if admission.limited:
+                    admission.leave(request.client)
         except (Exception, asyncio.CancelledError) as error:
-            status, text = _blame(error)
-            await _send(send, status, _error(text), close=status in (408, 413))
-        else:
-            status = 200
-            await _send(send, status, *reply.body)
-        finally:
-            self._pending -= held
-        self.finished.emit(
-            RequestFinished(
-                model=model.name,
-                version=model.version,
-                status=status,
-                seconds=time.perf_counter() - started,
-                queue_seconds=reply.queue_seconds if reply else 0.0,
-                compute_seconds=reply.compute_seconds if reply else 0.0,
-                rows=reply.rows if reply else 0,
-            )
-        )
+            return failure(error)
 
-    def _reserve(self, size: int) -> None:
-        """Room for bytes that came. What a client merely declares takes no room from others."""
-        if self._pending + size > self._config.max_pending:
-            raise UnavailableError("too many bytes of requests wait already", fix="Try again in a moment.")
-        self._pending += size
+    def _show(self, request: Request, parts: list[str]) -> Response:
+        make = self.page(request.path, parts)
+        if make is None:
+            raise NotFoundError(f"nothing is here: {request.path[:200]!r}", fix="The addresses begin with /v2.")
+        if request.method != "GET":
+            return not_allowed(request.method, "GET")
+        return make()
 
-    def _make_routes(self) -> dict[str, _Route]:
-        """Every path there is, so that finding one costs one look; nothing of a path is ever interpreted."""
-        routes = {
-            "/v2": _Route(page=lambda: (200, _server_metadata())),
-            "/v2/models": _Route(page=lambda: (200, {"models": list(self.models)})),
-            "/v2/health/live": _Route(page=lambda: (200, {"live": True})),
-            "/v2/health/ready": _Route(page=self._readiness),
-        }
-        for model in self.models.values():
-            for path in (f"/v2/models/{model.name}", f"/v2/models/{model.name}/versions/{model.version}"):
-                routes[path] = _Route(page=functools.partial(_page, model.metadata))
-                routes[f"{path}/ready"] = _Route(page=functools.partial(_page, {"name": model.name, "ready": True}))
-                routes[f"{path}/infer"] = _Route(infer=model)
-        return routes
-
-    def _readiness(self) -> tuple[int, Any]:
-        if self.ready:
-            return 200, {"ready": True}
-        return 503, {"ready": False, "error": "the server is stopping"}
-
-    def _not_found(self, path: str) -> NotFoundError:
-        parts = path.split("/")
+    def page(self, path: str, parts: list[str]) -> Callable[[], Response] | None:
+        """What answers a GET of this path; None if nothing does."""
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return functools.partial(fixed, self)
         if parts[:3] == ["", "v2", "models"] and len(parts) > 3:
-            model = self.models.get(parts[3])
-            if model is None:
-                return NotFoundError(str(unknown_name("model", parts[3], list(self.models))))
-            if len(parts) > 5 and parts[4] == "versions" and parts[5] != model.version:
-                return NotFoundError(
-                    f"model {model.name!r} has no version {parts[5]!r}", fix=f"Known: {model.version}."
-                )
-        return NotFoundError(f"nothing is here: {path!r}", fix="The addresses begin with /v2.")
+            name, service = parts[3], self.service
+            if len(parts) >= 6 and parts[4] == "versions":
+                version, verb = parts[5], parts[6:]
+            else:
+                version, verb = "", parts[4:]
+            kinds: dict[str, Callable[[], Any]] = {
+                "": lambda: service.model_metadata(name, version),
+                "config": lambda: service.model_config(name, version),
+                "stats": lambda: service.model_statistics(name, version),
+                "ready": lambda: _readiness(service, name, version),
+            }
+            if len(verb) <= 1 and "".join(verb) in kinds and verb != [""]:
+                return lambda: answer(kinds["".join(verb)]())
+        if path.startswith("/v2/repository"):
+            raise ForbiddenError("models are loaded and listed on the management address")
+        return None
 
-    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "lifespan":
-            await receive()
-            await send({"type": "websocket.close"})
-            return
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.shutdown":
-                await self.close()
-                await send({"type": "lifespan.shutdown.complete"})
-                return
-            await send({"type": "lifespan.startup.complete"})
+    def _check_sender(self, request: Request) -> None:
+        """Raises: ForbiddenError, UnauthorizedError."""
+        headers, access = request.headers, self.service.access
+        host = headers.get(b"host", b"")
+        if host and host not in self._known_hosts:
+            self._hosts.check(host.decode("latin-1"))
+            if len(self._known_hosts) < 100:
+                self._known_hosts.add(host)
+        if b"origin" in headers and headers[b"origin"].partition(b"://")[2] != host:
+            raise ForbiddenError("pages of other sites may not ask")
+        if not access.open and request.path not in _OPEN:
+            access.check(request.text(b"authorization"))
+
+    async def _infer(self, name: str, version: str, request: Request) -> Response:
+        service, headers = self.service, request.headers
+        model = service.model(name, version)
+        trace = ""
+        answer_headers: list[tuple[bytes, bytes]] = []
+        if b"traceparent" in headers:
+            trace, answer_headers = _trace(headers[b"traceparent"])
+        try:
+            body = request.body
+            if b"content-encoding" in headers:
+                body = await self._unpack(request)
+            length = _json_length(headers)
+            asked = parse_request(body, length, signature=model.signature)
+            deadline = _deadline(request)
+        except BaseException as error:
+            service.count_failure(model, error, request.started, trace=trace)
+            raise
+        reply = await service.infer(
+            name, version, asked, deadline=deadline, gone=request.gone, started=request.started, trace=trace
+        )
+        content, header_length = render_response(
+            reply.model_name,
+            reply.outputs,
+            model_version=reply.model_version,
+            id=reply.id,
+            binary=asked.outputs or asked.binary,
+        )
+        if header_length is not None:
+            answer_headers.append((_LENGTH, b"%d" % header_length))
+        if b"accept-encoding" in headers:
+            encoding = choose(request.text(b"accept-encoding"))
+            if encoding:
+                content = await _pack(content, encoding, answer_headers)
+        if b"lepton-timing" in headers:
+            answer_headers.append((b"server-timing", _timing(request, reply)))
+        return Response(200, content, JSON if header_length is None else BINARY, tuple(answer_headers))
+
+    async def _unpack(self, request: Request) -> bytes:
+        """Unpacked, and what it grew by is held as well until the request ends; large bodies beside the event loop."""
+        limit, encoding = self.service.config.max_body, request.text(b"content-encoding")
+        if len(request.body) < _LARGE // 16:
+            return unpack(request.body, encoding, limit=limit)
+        work = functools.partial(unpack, request.body, encoding, limit=limit)
+        return await asyncio.get_running_loop().run_in_executor(None, work)
+
+    def _server(self) -> Response:
+        return answer(self.service.server_metadata())
+
+    def _names(self) -> Response:
+        return answer({"models": self.service.names()})
+
+    def _live(self) -> Response:
+        return answer({"live": True})
+
+    def _ready(self) -> Response:
+        if self.service.is_ready():
+            return answer({"ready": True})
+        return answer({"ready": False, "error": "the server is stopping"}, status=503)
+
+    def _statistics(self) -> Response:
+        return answer(self.service.model_statistics())
+
+    def _document(self) -> Response:
+        return answer(document(self.service))
+
+    def _front_page(self) -> Response:
+        return front_page(self.service)
+
+    _fixed: dict[str, Callable[["App"], Response]] = {
+        "/": _front_page,
+        "/openapi.json": _document,
+        "/v2": _server,
+        "/v2/models": _names,
+        "/v2/models/stats": _statistics,
+        "/v2/health/live": _live,
+        "/v2/health/ready": _ready,
+    }
 
 
-def _blame(error: BaseException) -> tuple[int, str]:
-    """Whose fault it is, and what may be said of it. Our own faults are logged, and told without their details."""
-    if isinstance(error, RequestError):
-        return error.status, str(error)
-    if isinstance(error, (ShapeError, DataError, ConfigError)):
-        return 400, str(error)
-    if isinstance(error, asyncio.CancelledError):
-        return UnavailableError.status, "the server is stopping"
-    if isinstance(error, MemoryError):
-        return UnavailableError.status, "not enough memory for this request"
-    _LOG.error("a request failed", exc_info=error)
-    return LeptonError.status, "internal error; the server's log has the details"
+def _version(path: str, parts: list[str]) -> str:
+    if len(parts) == 5:
+        return ""
+    if len(parts) == 7 and parts[4] == "versions" and parts[5]:
+        return parts[5]
+    raise NotFoundError(f"nothing is here: {path[:200]!r}", fix="The addresses begin with /v2.")
 
 
-def _error(text: str) -> bytes:
-    return orjson.dumps({"error": text})
+def _readiness(service: Service, name: str, version: str) -> dict[str, Any]:
+    service.model(name, version)
+    return {"name": name, "ready": True}
 
 
-def _page(content: dict[str, Any]) -> tuple[int, Any]:
-    return 200, content
+def _json_length(headers: dict[bytes, bytes]) -> int | None:
+    value = headers.get(_LENGTH)
+    if value is None:
+        return None
+    if not _DIGITS.fullmatch(value):
+        raise RequestError(at=LENGTH_HEADER, got=value[:100].decode("latin-1"), expected="a number, once")
+    return int(value)
 
 
-@functools.cache
-def _server_metadata() -> dict[str, Any]:
-    version = importlib.metadata.version("lepton-ai")
-    return {"name": "lepton", "version": version, "extensions": ["binary_tensor_data"]}
+def _deadline(request: Request) -> float | None:
+    value = request.headers.get(b"lepton-timeout-ms")
+    if value is None:
+        return None
+    if not _DIGITS.fullmatch(value) or not int(value):
+        raise RequestError(at="Lepton-Timeout-Ms", got=value[:100].decode("latin-1"), expected="milliseconds")
+    return request.started + int(value) / 1000
 
 
-async def _send(
-    send: Send,
-    status: int,
-    content: bytes,
-    json_length: int | None = None,
-    *,
-    allow: bytes | None = None,
-    close: bool = False,
-) -> None:
-    headers = [_JSON if json_length is None else _BINARY, (b"content-length", b"%d" % len(content))]
-    if json_length is not None:
-        headers.append((_JSON_LENGTH, b"%d" % json_length))
-    if allow is not None:
-        headers.append((b"allow", allow))
-    if status == UnavailableError.status:
-        headers.append((b"retry-after", b"1"))
-    if close:
-        headers.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": content})
+def _trace(parent: bytes) -> tuple[str, list[tuple[bytes, bytes]]]:
+    """The trace's id, and the header that tells the caller of our part in it; nothing if there is no valid trace."""
+    found = _TRACE.fullmatch(parent)
+    if found is None or not int(found[1], 16):
+        return "", []
+    answer = b"00-%s-%s-%s" % (found[1], os.urandom(8).hex().encode(), found[2])
+    return found[1].decode(), [(b"traceresponse", answer)]
+
+
+async def _pack(content: bytes, encoding: str, headers: list[tuple[bytes, bytes]]) -> bytes:
+    if len(content) < _LARGE:
+        packed = pack(content, encoding)
+    else:
+        packed = await asyncio.get_running_loop().run_in_executor(None, pack, content, encoding)
+    if packed is None:
+        return content
+    headers += ((b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
+    return packed
+
+
+def _timing(request: Request, reply: InferReply) -> bytes:
+    """Where the time went, as the header Server-Timing has it: milliseconds."""
+    total = time.perf_counter() - request.started
+    rest = max(0.0, total - reply.queue_seconds - reply.compute_seconds)
+    parts = {"queue": reply.queue_seconds, "compute": reply.compute_seconds, "other": rest, "total": total}
+    shown = {name: seconds for name, seconds in parts.items() if math.isfinite(seconds)}
+    return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in shown.items()).encode()

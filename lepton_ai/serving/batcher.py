@@ -1,68 +1,54 @@
-"""The batcher. Its rule: when the runtime is free, take all that waits and fits together, and go. There is no timer.
+"""The batcher. Its rule: when an instance is free, take all that waits and fits together, and go. There is no timer.
 
 A lone request is computed at once; under load the batch grows by itself to what arrived during the last one.
-Each request is isolated: one that is cancelled, or whose client is gone, is dropped before it costs anything; when a
-batch fails, its requests are computed one by one, so that only the bad one fails; a batch never mixes up its rows.
+Each request is isolated: one that is cancelled or late, or whose client is gone, is dropped before it costs anything;
+when a batch fails, its requests are computed one by one, so that only the bad one fails; a batch never mixes up rows.
 
-All of it runs on the event loop, except the computing, which runs in the executor. Not for use from other threads.
+All of it runs on the event loop, except the computing, which runs in the executor; but a model that is known to take
+less time than handing it to another thread would cost is computed on the loop. Not for use from other threads.
 """
 
 import asyncio
+import functools
+import math
 import time
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
-from lepton_ai.bundle import Array, Signature
-from lepton_ai.core import Channel, LeptonError, RequestError, UnavailableError
+from lepton_ai.bundle import Signature
+from lepton_ai.core import Channel, LeptonError, UnavailableError
 from lepton_ai.runtime import Runtime
+from lepton_ai.serving.errors import LateError, QueueFullError
 from lepton_ai.serving.events import BatchRan
+from lepton_ai.serving.line import Answer, Entry, Tensors, WaitingLine
 
-Tensors = Mapping[str, Array]
-
-
-class DisconnectedError(RequestError):
-    """The client is gone; nobody will read the answer."""
-
-    status = 499
-
-
-class Answer(NamedTuple):
-    """One request's outputs, and how long it waited and was computed."""
-
-    outputs: Tensors
-    queue_seconds: float
-    compute_seconds: float
-
-
-class _Entry:
-    __slots__ = ("arrived", "feed", "future", "gone", "key", "rows")
-
-    def __init__(
-        self, feed: Tensors, rows: int, key: object, gone: Callable[[], bool] | None, future: asyncio.Future[Answer]
-    ) -> None:
-        self.feed, self.rows, self.key, self.gone, self.future = feed, rows, key, gone, future
-        self.arrived = time.perf_counter()
+_POINTER = 8  # bytes that even an empty request takes
+_LONGEST_RETRY = 60  # seconds
+_QUICK = 0.0003  # seconds that a batch may keep the event loop from everything else
 
 
 class _Batch(NamedTuple):
-    """What came of a batch: an outcome for each entry, and the merged tensors for those who watch."""
+    """What came of a batch: an outcome for each entry, and the merged tensors for those who watch; times in seconds."""
 
     outcomes: Sequence[Tensors | BaseException | None]
     inputs: Tensors
     outputs: Tensors
-    seconds: float
+    merging: float
+    running: float
+    splitting: float
 
 
 class Batcher:
     """Queues requests for one runtime and computes them in batches.
 
-    `max_batch` counts rows; a request that is larger by itself runs alone, whole. `max_queue` counts waiting requests.
-    Requests are merged if their shapes agree beyond the first size, and only if the signature leaves the first size of
-    every tensor free. `executor` computes (default: a thread of its own).
+    `instances` batches are computed at a time, by as many threads (or by `executor`). `max_batch` counts rows; a
+    request that is larger by itself runs alone, whole. `max_queue` waiting requests of together `max_queue_bytes` are
+    the most. Requests are merged if their shapes agree beyond the first size, and only if the signature leaves the
+    first size of every tensor free. `batch_seconds` is how long a full batch takes, if that is known: what is shorter
+    than handing it over is computed on the loop. `clock` is what deadlines are compared with (seconds).
     """
 
     def __init__(
@@ -71,125 +57,170 @@ class Batcher:
         *,
         name: str = "model",
         version: str = "1",
+        instances: int = 1,
         max_batch: int = 64,
         max_queue: int = 1024,
+        max_queue_bytes: int = 2**29,
         executor: Executor | None = None,
+        batch_seconds: float = math.inf,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.batches = Channel[BatchRan]()
-        self._runtime, self._name, self._version = runtime, name, version
-        self._max_batch, self._max_queue = max_batch, max_queue
-        self._executor = executor or ThreadPoolExecutor(1, thread_name_prefix=f"lepton-{name}")
+        self._runtime, self._name, self._version, self._clock = runtime, name, version, clock
         self._merges = _has_free_batch(runtime.signature)
+        self._max_batch = max_batch if self._merges else 1
+        self._executor = executor or ThreadPoolExecutor(instances, thread_name_prefix=f"lepton-{name}")
+        self._batch_seconds = batch_seconds
         self._varying = [spec.name for spec in runtime.signature.inputs if -1 in spec.shape[1:]]
         self._counted = runtime.signature.inputs[0].name
-        self._queue: deque[_Entry] = deque()
-        self._busy = False
+        self._line = WaitingLine(max_count=max_queue, max_bytes=max_queue_bytes)
+        self._instances = self._free = instances
+        self._pace = 0.0  # seconds a row, smoothed
         self._scheduled = False
         self._closing: asyncio.Event | None = None
 
     @property
     def waiting(self) -> int:
         """How many requests wait."""
-        return len(self._queue)
+        return len(self._line)
 
-    async def infer(self, feed: Tensors, *, gone: Callable[[], bool] | None = None) -> Answer:
+    @property
+    def waiting_bytes(self) -> int:
+        """How many bytes the waiting requests weigh together."""
+        return self._line.bytes
+
+    @property
+    def running(self) -> int:
+        """How many batches are computed now."""
+        return self._instances - self._free
+
+    async def infer(
+        self,
+        feed: Tensors,
+        *,
+        gone: Callable[[], bool] | None = None,
+        priority: int = 0,
+        deadline: float = math.inf,
+    ) -> Answer:
         """The outputs for `feed`, which must fit the runtime's signature (`check_feed`).
 
-        `gone` is asked just before computing whether the answer has lost its reader.
+        `gone` is asked just before computing whether the answer has lost its reader. `priority` is 1 (first) to 10, 0
+        the default. `deadline` is a time of the clock; whoever waits for the answer waits no longer than that.
 
-        Raises: UnavailableError if too many wait or the server stops; DisconnectedError if `gone`; and what the
-        runtime raises.
+        Raises: QueueFullError; UnavailableError if the server stops; DisconnectedError if `gone`; LateError; and what
+        the runtime raises.
         """
         if self._closing is not None:
             raise UnavailableError("the server is stopping")
-        if len(self._queue) >= self._max_queue:
-            self._drop_dead()
-            if len(self._queue) >= self._max_queue:
-                raise UnavailableError(f"{self._max_queue} requests wait already", fix="Try again in a moment.")
+        now = self._clock()
+        if now >= deadline:
+            raise LateError("the deadline passed before the request could wait")
         loop = asyncio.get_running_loop()
         rows = feed[self._counted].shape[0] if self._merges else 1
         key = tuple(feed[name].shape[1:] for name in self._varying) if self._varying else None
-        entry = _Entry(feed, rows, key, gone, loop.create_future())
-        self._queue.append(entry)
-        if not self._busy and not self._scheduled:
+        size = _POINTER
+        for array in feed.values():
+            size += array.nbytes
+        entry = Entry(feed, rows, key, loop.create_future(), now, size=size, deadline=deadline, gone=gone)
+        try:
+            self._line.push(entry, priority, now=now)
+        except QueueFullError as error:
+            raise QueueFullError(str(error).partition(". Try")[0], retry_after=self._seconds_to_wait()) from None
+        if self._free and not self._scheduled:
             # Not at once: what arrives in the same turn of the loop joins for free.
             self._scheduled = True
             loop.call_soon(self._dispatch)
-        return await entry.future
+        if deadline == math.inf:
+            return await entry.future
+        timer = loop.call_later(deadline - now, _expire, entry)
+        try:
+            return await entry.future
+        finally:
+            timer.cancel()
 
     async def close(self) -> None:
         """Refuse what comes, finish what waits, free the runtime."""
         if self._closing is None:
             self._closing = asyncio.Event()
-            if not self._busy and not self._queue:
+            if self._free == self._instances and not self._line:
                 self._closing.set()
         await self._closing.wait()
         self._executor.shutdown(wait=True)
         self._runtime.close()
 
+    def _seconds_to_wait(self) -> int:
+        seconds = self._line.rows * self._pace / self._instances
+        return min(_LONGEST_RETRY, max(1, math.ceil(seconds)))
+
     def _dispatch(self) -> None:
         self._scheduled = False
-        if self._busy:
-            return
-        batch = self._take()
-        if batch:
-            self._busy = True
-            started = time.perf_counter()
+        while self._free:
+            now = self._clock()
+            batch = self._line.take(self._max_batch, now=now)
+            if not batch:
+                break
+            self._free -= 1
+            if self._is_quick(batch):
+                done = self._compute(batch)
+                # Should it have become slow, it goes to the executor from now on.
+                self._batch_seconds = max(self._batch_seconds, 0.9 * self._batch_seconds + 0.1 * done.running)
+                self._settle(batch, done, now)
+                if self._line:  # others first have their turn of the loop
+                    self._scheduled = True
+                    asyncio.get_running_loop().call_soon(self._dispatch)
+                break
             loop = asyncio.get_running_loop()
             job = self._executor.submit(self._compute, batch)
-            job.add_done_callback(lambda done: loop.call_soon_threadsafe(self._finish, batch, done, started))
-        elif self._closing is not None:
+            job.add_done_callback(functools.partial(self._hand_back, loop, batch, now))
+        if self._closing is not None and self._free == self._instances and not self._line:
             self._closing.set()
 
-    def _take(self) -> list[_Entry]:
-        """The oldest living entry and all that fit with it, in order of arrival."""
-        batch: list[_Entry] = []
-        rest: list[_Entry] = []
-        rows = 0
-        while self._queue and rows < self._max_batch:
-            entry = self._queue.popleft()
-            if _is_dead(entry):
-                continue
-            if not batch:
-                batch, rows = [entry], entry.rows
-                if not self._merges:
-                    break
-            elif entry.key == batch[0].key and rows + entry.rows <= self._max_batch:
-                batch.append(entry)
-                rows += entry.rows
-            else:
-                rest.append(entry)
-        self._queue.extendleft(reversed(rest))
-        return batch
+    def _is_quick(self, batch: Sequence[Entry]) -> bool:
+        rows = sum(entry.rows for entry in batch)
+        return self._batch_seconds < _QUICK and rows <= self._max_batch
 
-    def _drop_dead(self) -> None:
-        self._queue = deque(entry for entry in self._queue if not _is_dead(entry))
-
-    def _compute(self, batch: Sequence[_Entry]) -> _Batch:
+    def _compute(self, batch: Sequence[Entry]) -> _Batch:
         """In the executor's thread."""
         started = time.perf_counter()
+        merged = ran = started
         try:
             inputs = batch[0].feed if len(batch) == 1 else _merge([entry.feed for entry in batch])
+            merged = ran = time.perf_counter()
             outputs = self._runtime.run(inputs)
+            ran = time.perf_counter()
             outcomes: Sequence[Tensors | BaseException | None]
             outcomes = [outputs] if len(batch) == 1 else _split(outputs, [entry.rows for entry in batch])
         except BaseException as error:
             inputs = outputs = {}
             outcomes = [error] if len(batch) == 1 else [self._alone(entry) for entry in batch]
-        return _Batch(outcomes, inputs, outputs, time.perf_counter() - started)
+            ran = time.perf_counter()
+        return _Batch(outcomes, inputs, outputs, merged - started, ran - merged, time.perf_counter() - ran)
 
-    def _alone(self, entry: _Entry) -> Tensors | BaseException | None:
-        if entry.future.cancelled():
+    def _alone(self, entry: Entry) -> Tensors | BaseException | None:
+        if entry.future.done():
             return None
         try:
             return self._runtime.run(entry.feed)
         except BaseException as error:
             return error
 
-    def _finish(self, entries: Sequence[_Entry], job: Future[_Batch], started: float) -> None:
+    def _hand_back(
+        self, loop: asyncio.AbstractEventLoop, entries: Sequence[Entry], started: float, job: Future[_Batch]
+    ) -> None:
+        """In the executor's thread, when the job is done."""
+        try:
+            loop.call_soon_threadsafe(self._finish, entries, job, started)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            pass
+
+    def _finish(self, entries: Sequence[Entry], job: Future[_Batch], started: float) -> None:
         """Back on the loop."""
-        self._busy = False
-        batch = job.result()
+        self._settle(entries, job.result(), started)
+        self._dispatch()
+
+    def _settle(self, entries: Sequence[Entry], batch: _Batch, started: float) -> None:
+        self._free += 1
+        seconds = batch.merging + batch.running + batch.splitting
         failed = 0
         for entry, outcome in zip(entries, batch.outcomes, strict=True):
             failed += isinstance(outcome, BaseException)
@@ -198,15 +229,18 @@ class Batcher:
             if isinstance(outcome, BaseException):
                 entry.future.set_exception(outcome)
             elif outcome is not None:
-                entry.future.set_result(Answer(outcome, started - entry.arrived, batch.seconds))
-        self._dispatch()
+                entry.future.set_result(Answer(outcome, started - entry.arrived, seconds))
+        rows = sum(entry.rows for entry in entries)
+        self._pace += 0.2 * (seconds / max(1, rows) - self._pace)
         self.batches.emit(
             BatchRan(
                 model=self._name,
                 version=self._version,
                 requests=len(entries),
-                rows=sum(entry.rows for entry in entries),
-                seconds=batch.seconds,
+                rows=rows,
+                seconds=seconds,
+                merge_seconds=batch.merging,
+                split_seconds=batch.splitting,
                 failed=failed,
                 inputs=batch.inputs,
                 outputs=batch.outputs,
@@ -214,17 +248,13 @@ class Batcher:
         )
 
 
+def _expire(entry: Entry) -> None:
+    if not entry.future.done():
+        entry.future.set_exception(LateError("the deadline passed before the answer was there"))
+
+
 def _has_free_batch(signature: Signature) -> bool:
     return all(spec.shape and spec.shape[0] == -1 for spec in (*signature.inputs, *signature.outputs))
-
-
-def _is_dead(entry: _Entry) -> bool:
-    if entry.future.done():
-        return True
-    if entry.gone is not None and entry.gone():
-        entry.future.set_exception(DisconnectedError("the client is gone"))
-        return True
-    return False
 
 
 def _merge(feeds: Sequence[Tensors]) -> Tensors:

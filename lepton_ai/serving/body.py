@@ -1,56 +1,15 @@
-"""Reading a request's body within its limits, and noticing that its sender has gone."""
+"""Reading a request's body from ASGI within its limits, and noticing that its sender has gone."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple
+from typing import Any
 
-from lepton_ai.bundle import LENGTH_HEADER
-from lepton_ai.core import RequestError, TooLargeError
-from lepton_ai.serving.batcher import DisconnectedError
+from lepton_ai.core import TooLargeError
+from lepton_ai.serving.errors import DisconnectedError, TooSlowError
 
 Receive = Callable[[], Coroutine[Any, Any, dict[str, Any]]]
 
-_LENGTH_HEADER = LENGTH_HEADER.lower().encode()
 _DRAIN = 4  # so many times the limit is read and thrown away, that the client may see the error
-
-
-class TooSlowError(RequestError):
-    """The body did not arrive in time."""
-
-    status = 408
-
-
-class UnsupportedEncodingError(RequestError):
-    """A compressed body."""
-
-    status = 415
-
-
-class Head(NamedTuple):
-    """What the headers say of the body; `json_length` is None without the binary extension's header."""
-
-    length: int | None
-    json_length: int | None
-
-
-def read_head(headers: list[tuple[bytes, bytes]]) -> Head:
-    """The headers that matter.
-
-    Raises: RequestError for lengths that are not plain digits, and for compressed bodies.
-    """
-    length = json_length = None
-    for name, value in headers:
-        if name == b"content-length":
-            length = int(value)
-        elif name == _LENGTH_HEADER:
-            if json_length is not None or not value.isdigit() or len(value) > 12:
-                raise RequestError(at=LENGTH_HEADER, got=value.decode("latin-1"), expected="a number, once")
-            json_length = int(value)
-        elif name == b"content-encoding" and value.lower() != b"identity":
-            raise UnsupportedEncodingError(
-                f"Content-Encoding {value.decode('latin-1')!r} is not supported", fix="Send the body uncompressed."
-            )
-    return Head(length, json_length)
 
 
 async def read_body(

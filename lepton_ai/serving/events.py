@@ -8,10 +8,10 @@ from lepton_ai.bundle import Array
 
 
 class RequestFinished(msgspec.Struct, frozen=True, kw_only=True):
-    """One infer request was answered. `status` is HTTP's, 499 if the client was gone before it was computed.
+    """One infer request was answered. `status` is HTTP's, whatever the transport; 499 if the client was gone.
 
-    `seconds` is all of it from the arrival of the headers; `queue_seconds` and `compute_seconds` are parts of it,
-    0 if it never came to that. `rows` is its own number of rows.
+    `seconds` is all of it from its arrival; `queue_seconds` and `compute_seconds` are parts of it, 0 if it never came
+    to that. `rows` is its own number of rows. `id` is the request's own, `trace` the trace that it is part of.
     """
 
     model: str
@@ -21,10 +21,15 @@ class RequestFinished(msgspec.Struct, frozen=True, kw_only=True):
     queue_seconds: float = 0.0
     compute_seconds: float = 0.0
     rows: int = 0
+    id: str = ""
+    trace: str = ""
 
 
 class BatchRan(msgspec.Struct, frozen=True, kw_only=True):
-    """One batch was computed. `inputs` and `outputs` are its tensors, empty if it failed; they must not be changed."""
+    """One batch was computed in `seconds`, of which `merge_seconds` went into putting requests together and
+    `split_seconds` into taking the answer apart. `inputs` and `outputs` are its tensors, empty if it failed; they
+    must not be changed.
+    """
 
     model: str
     version: str
@@ -32,5 +37,7 @@ class BatchRan(msgspec.Struct, frozen=True, kw_only=True):
     rows: int
     seconds: float
     failed: int
+    merge_seconds: float = 0.0
+    split_seconds: float = 0.0
     inputs: Mapping[str, Array]
     outputs: Mapping[str, Array]

@@ -14,11 +14,12 @@ from lepton_ai.web.numbers import count, significant
 HERE = Path(__file__).parent
 
 
-def render(template: str, **context: object) -> str:
+def render(template: str, *, script: str | None = None, **context: object) -> str:
     """The page that `templates/<template>` makes of `context`. Everything is escaped but markup.
 
     Templates see the stylesheet as `css` and a content policy as `policy`, which allows that stylesheet by its hash,
-    pictures inside the page, and nothing else: no script, no request.
+    pictures inside the page, and nothing else: no script, no request. With `script`, a file in `assets/`, templates
+    see its text as `script`, and the policy allows that one, which may ask the page's own server.
 
     Raises: UnknownNameError if there is no such template.
     """
@@ -26,7 +27,20 @@ def render(template: str, **context: object) -> str:
     known = environment.list_templates()
     if template not in known:
         raise unknown_name("template", template, known, at="render")
+    if script is not None:
+        text = _asset(script)
+        policy = f"{environment.globals['policy']}; connect-src 'self'; script-src 'sha256-{_digest(text)}'"
+        context |= {"script": Markup(text), "policy": Markup(policy)}
     return environment.get_template(template).render(**context)
+
+
+@lru_cache(maxsize=8)
+def _asset(name: str) -> str:
+    return (HERE / "assets" / name).read_text(encoding="utf-8")
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode("utf-8")).digest()).decode("ascii")
 
 
 def _cell(value: object) -> object:
@@ -45,11 +59,10 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    css = (HERE / "assets" / "lepton.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(css.encode("utf-8")).digest()).decode("ascii")
+    css = _asset("lepton.css")
     environment.globals["css"] = Markup(css)
     environment.globals["policy"] = Markup(
         "default-src 'none'; img-src data:; style-src 'sha256-{}'; base-uri 'none'; form-action 'none'"
-    ).format(digest)
+    ).format(_digest(css))
     environment.filters["cell"] = _cell
     return environment

@@ -62,6 +62,16 @@ def test_big_endian_and_strided_arrays_are_written_little_endian_row_major() -> 
     assert decode_tensor(encode_tensor(array), "INT32", [3, 2]).tolist() == [[0, 3], [1, 4], [2, 5]]
 
 
+def test_bfloat16_keeps_its_bits() -> None:
+    ml_dtypes = pytest.importorskip("ml_dtypes")
+    given = np.array([[1.5, -2.0]], ml_dtypes.bfloat16)
+    raw = encode_tensor(given)
+    carried = decode_tensor(raw, "BF16", [1, 2])
+    assert dtype_of(given) == dtype_of(carried) == "BF16" and encode_tensor(carried) == raw
+    assert carried["bf16"].view(ml_dtypes.bfloat16).tolist() == [[1.5, -2.0]]
+    assert dtype_of(np.concatenate([carried, carried])) == "BF16"
+
+
 def test_numpy_strings_are_bytes() -> None:
     assert dtype_of(np.array(["ä"])) == "BYTES"
     assert decode_tensor(encode_tensor(np.array(["ä", "b"])), "BYTES", [2]).tolist() == ["ä".encode(), b"b"]
@@ -79,7 +89,7 @@ def test_numpy_strings_are_bytes() -> None:
         (struct.pack("<I", 1) + b"abc", "BYTES", [1], ShapeError, "2 bytes are left over after 1 BYTES elements"),
         (struct.pack("<I", 3) + b"abc1", "BYTES", [2], DataError, "element 1 lies beyond the end"),
         (b"", "BYTES", [2], ShapeError, "expected at least 8 for 2 BYTES elements"),
-        (b"", "BF16", [0], ShapeError, "BF16 is part of the protocol, but numpy has no such type"),
+        (b"123", "BF16", [2], ShapeError, "got '3 bytes', expected 4 bytes (BF16 of shape [2])"),
         (b"", "FP33", [0], UnknownNameError, "unknown dtype 'FP33'. Did you mean 'FP32'?"),
     ],
 )  # fmt: skip

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 
 from lepton_ai.bundle import DTYPES, dtype_of, numpy_dtype
 from lepton_ai.bundle.codec import Array
-from lepton_ai.bundle.jsondata import json_data, parse_data
+from lepton_ai.bundle.jsondata import check_finite, json_data, parse_data
 from lepton_ai.core import DataError, RequestError, ShapeError
 
 JSON_DTYPES = [name for name in DTYPES if name not in ("BYTES", "BF16", "FP16")]
@@ -94,3 +94,4 @@ def test_refusals(text: bytes, dtype: str, shape: list[int], error: type[Excepti
 def test_what_json_cannot_carry_says_to_ask_for_binary(array: Array) -> None:
     with pytest.raises(RequestError, match=r'Ask for binary data: "parameters": \{"binary_data_output": true\}'):
         json_data(array)
+        check_finite(array)

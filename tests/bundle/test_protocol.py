@@ -114,15 +114,40 @@ def test_raw_body_refusals(content: bytes, sign: Any, message: str) -> None:
         (body(parameters={"a": []}), "Expected `bool | int | float | str`, got `array`"),
         (body(parameters={"binary_data_output": 1}), "parameters.binary_data_output: got 1, expected true or false"),
         (body(outputs=[{"name": "y"}, {"name": "y"}]), "output 'y': is asked for twice"),
-        (body(outputs=[{"name": "y", "parameters": {"classification": 3}}]), "'classification' is not supported here"),
+        (body(outputs=[{"name": "y", "parameters": {"classification": -3}}]), "got -3, expected a whole number from 0"),
+        (body(parameters={"priority": 11}), "parameters.priority: got 11, expected a whole number from 0 to 10"),
+        (body(parameters={"timeout": "1"}), "parameters.timeout: got '1', expected a whole number from 0 to"),
+        (body(parameters={"triton_final_response": True}), "the parameter 'triton_final_response' is reserved"),
+        (body(parameters={"headers": "x"}), "the parameter 'headers' is reserved"),
         (body(extra=json.loads("[" * 101 + "]" * 101)), "JSON nested more than 100 deep"),
         (b'{"extra":' + b"[" * 100_000, "JSON nested more than 100 deep"),
+        (b"[" + b"1," * 2**21 + b"1]", "body: more than 1048576 values in JSON. Send them with the binary tensor"),
+        (body()[:-1] + b',"id":"a","id":"b"}', "body: the key 'id' is given twice"),
+        (body()[:-1] + b',"i\\u0064":"a","id":"b"}', "body: the key 'id' is given twice"),
+        (b'{"inputs":[{"name":"x","name":"x","datatype":"FP32","shape":[1],"data":[1]}]}', "the key 'name' is given"),
+        (b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1],"shape":[1],"data":[1]}]}', "the key 'shape' is give"),
     ],
 )
 def test_refusals(content: bytes, message: str) -> None:
     with pytest.raises(LeptonError) as caught:
         parse_request(content)
     assert message in str(caught.value)
+
+
+def test_repeated_words_that_are_no_keys_are_let_be() -> None:
+    texts = {"name": "x", "datatype": "BYTES", "shape": [3], "data": ['"name"', "\\", '"shape"']}
+    request = body(inputs=[texts])[:-1] + b',"unknown":1' + b"0" * 5000 + b"}"
+    assert parse_request(request).inputs["x"].tolist() == texts["data"]
+
+
+def test_priority_timeout_and_classes() -> None:
+    request = parse_request(
+        body(
+            parameters={"priority": 2, "timeout": 1500},
+            outputs=[{"name": "y", "parameters": {"classification": 3}}, {"name": "z"}],
+        )
+    )
+    assert (request.priority, request.timeout, request.classes) == (2, 1500, {"y": 3})
 
 
 def test_hostile_strings_take_linear_time() -> None:

@@ -22,7 +22,7 @@ def test_it_describes_the_machine(lepton: Terminal) -> None:
 def test_json(lepton: Terminal) -> None:
     facts = json.loads(lepton("doctor", "--json").out)
     assert facts["cores"] >= 1 and facts["memory_gib"] > 0 and facts["devices"][0] == "cpu"
-    assert facts["packages"]["serving"]["uvicorn"]
+    assert facts["packages"]["serving"]["httptools"]
 
 
 def test_it_names_what_to_install(lepton: Terminal, monkeypatch: pytest.MonkeyPatch) -> None:

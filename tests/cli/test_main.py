@@ -13,14 +13,14 @@ import pytest
 
 from tests.contracts.command import Terminal, run_process
 
-VERBS = ("data check", "demo", "doctor", "inspect", "predict", "serve")
+VERBS = ("bench", "data check", "demo", "doctor", "drain", "inspect", "load", "predict", "serve", "unload")
 
 
 def test_help_lists_the_verbs(lepton: Terminal) -> None:
     done = lepton("--help")
     assert done.code == 0 and done.err == ""
     verbs = re.findall(r"^  (\w+)  ", done.out, re.MULTILINE)
-    assert verbs == ["demo", "inspect", "predict", "serve", "doctor", "data"]
+    assert verbs == ["demo", "inspect", "predict", "serve", "load", "unload", "drain", "bench", "doctor", "data"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -98,7 +98,31 @@ def test_a_port_that_is_taken(lepton: Terminal, images: Path) -> None:
 
 
 def test_an_address_that_others_reach_needs_consent(lepton: Terminal, images: Path) -> None:
-    assert "the server has no authentication yet" in lepton.mistake("serve", images, "--host", "0.0.0.0", "--port", "0")
+    assert "or a token: others can reach this one" in lepton.mistake(
+        "serve", images, "--host", "0.0.0.0", "--port", "0"
+    )
+
+
+def test_commands_need_a_server(lepton: Terminal) -> None:
+    for command in (("load", "digits", "3"), ("unload", "digits"), ("drain",)):
+        text = lepton.mistake(*command, "--at", "http://127.0.0.1:1")
+        assert text.startswith("nobody answers at http://127.0.0.1:1 (") and text.endswith("Name it: --at.")
+
+
+def test_what_to_serve_is_one_thing(lepton: Terminal, images: Path) -> None:
+    assert lepton.mistake("serve", "--port", "0") == "serve: give a bundle, or a repository of bundles"
+    text = lepton.mistake("serve", images, "--repository", images, "--workers", "2", "--port", "0")
+    assert text == "serve: give a bundle, or a repository of bundles"
+
+
+def test_secrets_come_from_files(lepton: Terminal, images: Path, tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("short\n")
+    text = lepton.mistake("serve", images, "--port", "0", "--token-file", tmp_path / "token")
+    assert text.startswith("token: a token of 5 characters, expected at least 16") and "short" not in text
+    text = lepton.mistake("serve", images, "--port", "0", "--token-file", tmp_path / "none")
+    assert "the token cannot be read" in text
+    text = lepton.mistake("serve", images, "--port", "0", "--tls-key", tmp_path / "key.pem")
+    assert text == "serve: --tls-cert and --tls-key go together"
 
 
 def test_an_unknown_variant(lepton: Terminal, images: Path) -> None:
@@ -113,8 +137,9 @@ def test_serve_answers_until_it_is_told_to_stop(images: Path) -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout is not None
-            ready = child.stdout.readline()
+            ready, managed = child.stdout.readline(), child.stdout.readline()
             assert re.fullmatch(r"lepton: serving images at http://127\.0\.0\.1:\d+\n", ready)
+            assert re.fullmatch(r"lepton: managed at http://127\.0\.0\.1:\d+\n", managed)
             child.send_signal(signal.SIGTERM)
             out, err = child.communicate(timeout=30)
         finally:

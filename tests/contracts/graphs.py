@@ -19,6 +19,7 @@ _TYPES = {
     "UINT8": TensorProto.UINT8,
     "BOOL": TensorProto.BOOL,
     "BYTES": TensorProto.STRING,
+    "BF16": TensorProto.BFLOAT16,
 }
 
 
@@ -97,6 +98,19 @@ HALF = _sign({"x": ("FP16", (-1, 2))}, {"y": ("FP16", (-1, 2))})
 def half_graph() -> bytes:
     """FP16 in and out."""
     return graph([node("Add", "x x", "y")], HALF)
+
+
+BRAIN = _sign({"x": ("BF16", (-1, 2))}, {"y": ("BF16", (-1, 2))})
+
+
+def brain_graph() -> bytes:
+    """BF16 in and out, doubled by way of FP32, since the CPU does not add it."""
+    nodes = [
+        node("Cast", "x", "wide", to=int(TensorProto.FLOAT)),
+        node("Add", "wide wide", "sum"),
+        node("Cast", "sum", "y", to=int(TensorProto.BFLOAT16)),
+    ]
+    return graph(nodes, BRAIN)
 
 
 LOGARITHM = _sign({"x": ("FP32", (-1, 2))}, {"y": ("FP32", (-1, 2))})

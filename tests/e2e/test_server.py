@@ -198,7 +198,7 @@ def test_it_starts_fast_and_stops_clean(rows: Path) -> None:
 
 def test_a_request_that_was_begun_is_finished(rows: Path) -> None:
     body = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]}).encode()
-    head = b"POST /v2/models/rows/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body)
+    head = b"POST /v2/models/rows/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body)
     with serving(rows) as process, socket.create_connection((process.host, process.port), timeout=30) as connection:
         connection.sendall(head + body[:20])
         probe = http.client.HTTPConnection(process.host, process.port, timeout=30)

@@ -7,7 +7,7 @@ import pytest
 
 from lepton_ai.bundle import Array, Bundle
 from lepton_ai.core import BundleError
-from lepton_ai.runtime import OnnxRuntime, open_model, replay_golden, warm_up
+from lepton_ai.runtime import OnnxRuntime, open_model, replay_golden, time_rows, warm_up
 from tests.contracts import graphs
 from tests.contracts.bundles import write_bundle
 
@@ -70,3 +70,10 @@ def test_warm_up_takes_any_signature(tmp_path: Path) -> None:
     ):
         (tmp_path / name).write_bytes(content)
         warm_up(OnnxRuntime(tmp_path / name, threads=1))
+
+
+def test_rows_are_timed_where_a_model_has_rows(tmp_path: Path) -> None:
+    for name, graph, timed in (("rows", graphs.rows_graph(), True), ("fixed", graphs.fixed_graph(), False)):
+        (tmp_path / name).write_bytes(graph)
+        seconds = time_rows(OnnxRuntime(tmp_path / name, threads=1), 8)
+        assert (0 < seconds < 60) if timed else seconds == float("inf")

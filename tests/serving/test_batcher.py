@@ -2,6 +2,7 @@
 
 import asyncio
 import functools
+import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor, Future
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from lepton_ai.bundle import Array, Signature
 from lepton_ai.core import DataError, UnavailableError
-from lepton_ai.serving import Answer, Batcher, BatchRan, DisconnectedError
+from lepton_ai.serving import Answer, Batcher, BatchRan, DisconnectedError, LateError, QueueFullError
 from tests.contracts.bundles import signature, spec
 
 POISON = -1.0
@@ -83,16 +84,21 @@ class Bench:
     """A batcher over a fake runtime, driven step by step."""
 
     def __init__(
-        self, sign: Signature = FREE, *, loses_rows: bool = False, max_batch: int = 64, max_queue: int = 1024
+        self, sign: Signature = FREE, *, loses_rows: bool = False, max_batch: int = 64, **options: Any
     ) -> None:
         self.runtime = FakeRuntime(sign, loses_rows=loses_rows)
         self.executor = StepExecutor()
-        self.batcher = Batcher(self.runtime, executor=self.executor, max_batch=max_batch, max_queue=max_queue)
+        self.now = 0.0
+        self.batcher = Batcher(
+            self.runtime, executor=self.executor, max_batch=max_batch, clock=lambda: self.now, **options
+        )
         self.events: list[BatchRan] = []
         self.batcher.batches.subscribe(self.events.append)
 
-    def send(self, *values: float, width: int = 1, gone: Callable[[], bool] | None = None) -> asyncio.Task[Answer]:
-        return asyncio.ensure_future(self.batcher.infer(rows(*values, width=width), gone=gone))
+    def send(
+        self, *values: float, width: int = 1, gone: Callable[[], bool] | None = None, **options: Any
+    ) -> asyncio.Task[Answer]:
+        return asyncio.ensure_future(self.batcher.infer(rows(*values, width=width), gone=gone, **options))
 
 
 def play(scenario: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -248,6 +254,120 @@ def test_the_queue_is_bounded_and_the_dead_make_room() -> None:
     play(scenario)
 
 
+def test_bytes_that_wait_are_bounded() -> None:
+    async def scenario() -> None:
+        bench = Bench(max_queue_bytes=95)
+        running = bench.send(1)
+        await turn()
+        waiting = bench.send(*range(20))
+        refused = bench.send(2)
+        await turn()
+        with pytest.raises(QueueFullError, match="requests of 88 bytes wait already. Try again in a moment."):
+            refused.result()
+        await drain(bench.executor)
+        assert values(running) == [2] and len(values(waiting)) == 20
+
+    play(scenario)
+
+
+def test_instances_compute_at_the_same_time() -> None:
+    async def scenario() -> None:
+        bench = Bench(instances=2)
+        tasks = [bench.send(1)]
+        await turn()
+        tasks.append(bench.send(2))
+        await turn()
+        tasks += [bench.send(3), bench.send(4)]
+        await turn()
+        assert len(bench.executor.jobs) == 2 and bench.batcher.running == 2 and bench.batcher.waiting == 2
+        await drain(bench.executor)
+        assert bench.runtime.runs == [[1], [2], [3, 4]] and [values(task) for task in tasks] == [[2], [4], [6], [8]]
+
+    play(scenario)
+
+
+def test_the_late_are_dropped_before_they_cost_anything() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        first = bench.send(1)
+        await turn()
+        late, kept, never = bench.send(2, deadline=5.0), bench.send(3, deadline=50.0), bench.send(4, deadline=0.0)
+        await turn()
+        bench.now = 10.0
+        await drain(bench.executor)
+        assert bench.runtime.runs == [[1], [3]] and values(first) == [2] and values(kept) == [6]
+        for task in (late, never):
+            with pytest.raises(LateError, match="the deadline passed"):
+                task.result()
+
+    play(scenario)
+
+
+def test_nobody_waits_beyond_a_deadline_for_a_batch_that_takes_longer() -> None:
+    async def scenario() -> None:
+        bench = Bench()
+        task = bench.send(1, deadline=0.01)
+        with pytest.raises(LateError, match="before the answer was there"):
+            await task
+        await drain(bench.executor)
+        assert bench.runtime.runs == [[1]] and bench.events[0].requests == 1
+
+    play(scenario)
+
+
+def test_priorities_go_first() -> None:
+    async def scenario() -> None:
+        bench = Bench(max_batch=1)
+        tasks = [bench.send(1)]
+        await turn()
+        tasks += [bench.send(2), bench.send(3, priority=1), bench.send(4, priority=10)]
+        await drain(bench.executor)
+        assert bench.runtime.runs == [[1], [3], [2], [4]] and all(task.done() for task in tasks)
+
+    play(scenario)
+
+
+def test_a_full_queue_says_when_there_will_be_room() -> None:
+    async def scenario() -> None:
+        bench = Bench(max_queue=1)
+        bench.batcher._pace = 2.0
+        tasks = [bench.send(1)]
+        await turn()
+        tasks.append(bench.send(2, 3, 4))
+        refused = bench.send(5)
+        await turn()
+        with pytest.raises(QueueFullError, match=r"1 requests wait already. Try again in 6 s.") as caught:
+            refused.result()
+        assert caught.value.retry_after == 6
+        await drain(bench.executor)
+
+    play(scenario)
+
+
+def test_what_is_quick_is_computed_without_handing_it_over() -> None:
+    async def scenario() -> None:
+        bench = Bench(max_batch=3, batch_seconds=0.00001)
+        tasks = [bench.send(1), bench.send(POISON), bench.send(3), bench.send(4)]
+        await turn(6)
+        assert bench.runtime.runs == [[1, POISON, 3], [1], [POISON], [3], [4]] and not bench.executor.jobs
+        assert [values(tasks[index]) for index in (0, 2, 3)] == [[2], [6], [8]] and tasks[1].exception()
+        large = bench.send(5, 6, 7, 8)
+        await turn()
+        assert len(bench.executor.jobs) == 1, "more rows than were timed"
+        await drain(bench.executor)
+        assert values(large) == [10, 12, 14, 16]
+        bench.runtime.meanwhile = lambda: time.sleep(0.01)
+        last = [bench.send(9)]
+        await turn()
+        last.append(bench.send(10))
+        await turn()
+        assert last[0].done() and len(bench.executor.jobs) == 1, "it has become slow"
+        await drain(bench.executor)
+        await bench.batcher.close()
+
+    play(scenario)
+
+
 def test_close_finishes_what_waits_and_refuses_what_comes() -> None:
     async def scenario() -> None:
         bench = Bench(max_batch=1)
@@ -284,7 +404,10 @@ def test_a_thread_of_its_own() -> None:
     play(scenario)
 
 
-SEND = st.tuples(st.just("send"), st.integers(1, 3), st.sampled_from([1, 2]), st.integers(0, 9))
+SEND = st.tuples(
+    st.just("send"), st.integers(1, 3), st.sampled_from([1, 2]), st.integers(0, 9), st.integers(0, 10),
+    st.sampled_from([float("inf"), 3.0, 30.0]),
+)  # fmt: skip
 OPERATIONS = st.lists(
     st.one_of(
         SEND,
@@ -292,29 +415,39 @@ OPERATIONS = st.lists(
         st.tuples(st.just("leave"), st.integers(0, 30)),
         st.just(("step",)),
         st.just(("turn",)),
+        st.just(("wait",)),
     ),
     max_size=40,
 )
 
 
-@given(operations=OPERATIONS, max_batch=st.integers(1, 6), sign=st.sampled_from([FREE, FIXED]))
-@settings(max_examples=100, deadline=None)
+@given(
+    operations=OPERATIONS,
+    max_batch=st.integers(1, 6),
+    sign=st.sampled_from([FREE, FIXED]),
+    instances=st.integers(1, 3),
+)
+@settings(max_examples=80, deadline=None)
 def test_never_lost_never_doubled_never_swapped(
-    operations: list[tuple[Any, ...]], max_batch: int, sign: Signature
+    operations: list[tuple[Any, ...]], max_batch: int, sign: Signature, instances: int
 ) -> None:
     async def scenario() -> None:
-        bench = Bench(sign, max_batch=max_batch)
+        bench = Bench(sign, max_batch=max_batch, instances=instances)
         tasks: Tasks = []
         sent: list[tuple[list[float], int, bool]] = []
+        deadlines: list[float] = []
         left: set[int] = set()
         cancelled: set[int] = set()
         for operation in operations:
             match operation:
-                case ("send", count, width, luck):
+                case ("send", count, width, luck, priority, patience):
                     number, poisoned = len(tasks), luck == 0
                     own = [number * 10.0 + row for row in range(count if sign is FREE else 1)]
                     own = [POISON] * len(own) if poisoned else own
-                    tasks.append(bench.send(*own, width=width, gone=functools.partial(left.__contains__, number)))
+                    gone = functools.partial(left.__contains__, number)
+                    deadline = bench.now + patience
+                    tasks.append(bench.send(*own, width=width, gone=gone, priority=priority, deadline=deadline))
+                    deadlines.append(deadline)
                     sent.append((own, width, poisoned))
                 case ("cancel", which) if which < len(tasks):
                     if tasks[which].cancel():
@@ -326,6 +459,8 @@ def test_never_lost_never_doubled_never_swapped(
                     await turn()
                 case ("turn",):
                     await turn()
+                case ("wait",):
+                    bench.now += 2.0
         await drain(bench.executor)
         assert bench.batcher.waiting == 0
         for number, (task, (own, width, poisoned)) in enumerate(zip(tasks, sent, strict=True)):
@@ -334,6 +469,8 @@ def test_never_lost_never_doubled_never_swapped(
                 assert number in cancelled
             elif isinstance(task.exception(), DisconnectedError):
                 assert number in left
+            elif isinstance(task.exception(), LateError):
+                assert deadlines[number] <= bench.now
             elif poisoned:
                 assert isinstance(task.exception(), DataError)
             else:

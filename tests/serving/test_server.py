@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from lepton_ai.core import BundleError, ConfigError
-from lepton_ai.serving import RequestFinished, ServedModel, Server, ServerConfig
+from lepton_ai.serving import RequestFinished, Security, ServedModel, Server, ServerConfig
+from lepton_ai.serving.ledger import IN_FLIGHT
 from tests.contracts import graphs
 from tests.contracts.bundles import write_bundle
 from tests.contracts.slow import SlowRuntime
@@ -46,7 +47,7 @@ def ask(server: Server, method: str, path: str, body: Any = None) -> tuple[int, 
 
 
 def raw_request(model: str) -> bytes:
-    head = f"POST /v2/models/{model}/infer HTTP/1.1\r\nHost: x\r\nContent-Length: {len(BODY)}\r\n\r\n"
+    head = f"POST /v2/models/{model}/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(BODY)}\r\n\r\n"
     return (head + BODY).encode()
 
 
@@ -79,7 +80,7 @@ def test_oversized_bodies_get_their_error(server: Server) -> None:
     for size in (50_001, 190_000):
         status, answer = ask(server, "POST", "/v2/models/rows/infer", b" " * size)
         assert status == 413 and "larger than 50000 bytes" in answer["error"]
-    head = b"POST /v2/models/rows/infer HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999\r\n\r\n"
+    head = b"POST /v2/models/rows/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999\r\n\r\n"
     assert exchange(server, head).startswith(b"HTTP/1.1 413")
 
 
@@ -124,10 +125,10 @@ def test_a_taken_port_is_said_before_anything_is_loaded(server: Server, tmp_path
 def test_other_hosts_are_refused_without_consent(path: Path) -> None:
     with pytest.raises(
         ConfigError,
-        match=r"got '0.0.0.0', expected a loopback address.*or pass insecure=True .lepton serve: --insecure",
+        match=r"got '0.0.0.0', expected a loopback address.*or insecure=True .--insecure",
     ):
         Server.open(path, host="0.0.0.0", port=0)
-    with Server.open(path, host="0.0.0.0", port=0, insecure=True, name="other") as server:
+    with Server.open(path, host="0.0.0.0", port=0, security=Security(insecure=True), name="other") as server:
         assert ask(server, "GET", "/v2/models")[1] == {"models": ["other"]}
 
 
@@ -148,9 +149,7 @@ def test_a_bundle_without_graphs_is_not_served(tmp_path: Path) -> None:
 def test_a_client_that_hangs_up_is_not_computed() -> None:
     runtime = SlowRuntime()
     model = ServedModel(runtime, name="slow")
-    request = (
-        b"POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY.encode()
-    )
+    request = raw_request("slow")
     with Server([model], port=0) as server:
         finished: list[RequestFinished] = []
         server.app.finished.subscribe(finished.append)
@@ -185,11 +184,11 @@ def test_what_takes_too_long_to_stop_is_told_so() -> None:
 
 
 def test_heads_that_do_not_end_are_cut_off(path: Path) -> None:
-    with Server.open(path, port=0, config=ServerConfig(head_seconds=0.2)) as server:
+    with Server.open(path, port=0, config=ServerConfig(head_seconds=0.2, idle_seconds=0.2)) as server:
         assert exchange(server) == b""
         answer = exchange(server, b"GET /v2 HTTP/1.1\r\nX: y")
         assert answer.startswith(b"HTTP/1.1 408") and b"not complete after 0.2 s" in answer
-        answer = exchange(server, b"GET /v2 HTTP/1.1\r\nHost: x\r\n\r\n", b"\r\n")
+        answer = exchange(server, b"GET /v2 HTTP/1.1\r\nHost: localhost\r\n\r\n", b"\r\n")
         assert answer.startswith(b"HTTP/1.1 200") and answer.count(b"HTTP/1.1") == 1
 
 
@@ -200,5 +199,5 @@ def test_connections_are_bounded(path: Path) -> None:
         assert answer.startswith(b"HTTP/1.1 503") and b"2 connections are open already" in answer
         for each in held:
             each.close()
-        wait_until(lambda: not server._server.server_state.connections)
+        wait_until(lambda: not server.service.rows()[("", "")][IN_FLIGHT])
         assert ask(server, "GET", "/v2/health/live")[0] == 200

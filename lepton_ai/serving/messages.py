@@ -1,0 +1,61 @@
+"""A request and its answer between an HTTP engine and the application: whole bodies, no transport."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+import httptools
+
+JSON = b"application/json"
+BINARY = b"application/octet-stream"
+HTML = b"text/html; charset=utf-8"
+TEXT = b"text/plain; version=0.0.4; charset=utf-8"
+EVENTS = b"text/event-stream"
+
+
+class Request:
+    """`path` is unquoted and without its query; the names of `headers` are in lower case, several of one name joined
+    by a comma. `client` is the address it came from, `started` the time of `time.perf_counter` when it came. `gone`,
+    if the engine does not cancel by itself, says whether the client has left.
+    """
+
+    __slots__ = ("body", "client", "gone", "headers", "method", "path", "started")
+
+    def __init__(
+        self,
+        method: str,
+        path: str,
+        headers: dict[bytes, bytes],
+        body: bytes,
+        *,
+        client: str = "",
+        started: float = 0.0,
+        gone: Callable[[], bool] | None = None,
+    ) -> None:
+        self.method, self.path, self.headers, self.body = method, path, headers, body
+        self.client, self.started, self.gone = client, started, gone
+
+    def text(self, name: bytes) -> str:
+        """A header as text, empty if there is none."""
+        return self.headers.get(name, b"").decode("latin-1")
+
+
+class Response(NamedTuple):
+    """An answer of a known length, or one of `events` that ends when they do. `close` ends the connection after it."""
+
+    status: int
+    content: bytes
+    type: bytes = JSON
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    close: bool = False
+    events: AsyncIterator[bytes] | None = None
+
+
+def path_of(url: bytes) -> str:
+    """The path of a request's address, unquoted once; what is no text is found nowhere."""
+    if not url.startswith(b"/"):
+        url = httptools.parse_url(url).path or b"/"
+    path = url.partition(b"?")[0]
+    if b"%" in path:
+        path = unquote_to_bytes(path)
+    return path.decode("utf-8", "replace")
