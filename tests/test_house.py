@@ -69,10 +69,12 @@ EXTRAS = {
     "data/parquet.py": {"pyarrow", "pyarrow.parquet"},
     "data/remote.py": {"fsspec"},
     "data/video.py": {"av"},
+    "distributed/cluster.py": {"ray"},
     "training/trackers.py": {"mlflow", "tensorboardX", "wandb"},
 }
 # Who touches the environment of the process, and why.
 ENVIRONMENT = {
+    "distributed/cluster.py": {"GLOO_SOCKET_IFNAME": "as below"},
     "distributed/entry.py": {"GLOO_SOCKET_IFNAME": "a worker tells gloo, which reads nothing else"},
     "distributed/launch.py": {"GLOO_SOCKET_IFNAME": "as above"},
 }
