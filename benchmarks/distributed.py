@@ -115,7 +115,6 @@ def measure(name: str) -> dict[str, Any]:
         "exact, of the usual sum": spread([turn["two"] / turn["exact"] for turn in turns]),
         "bfloat16, of the usual sum": spread([turn["two"] / turn["bfloat16"] for turn in turns]),
         "bytes of gradients": size,
-        "bytes that each of two workers sends per step": size,
     }
 
 
