@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: demo test lint types bench bench-serving bench-training faults docs clean
+.PHONY: demo test lint types bench bench-distributed bench-serving bench-training faults docs clean
 
 demo: $(VENV)/.demo
 	$(BIN)/lepton demo
@@ -21,6 +21,9 @@ types: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m benchmarks
+
+bench-distributed: $(VENV)/.dev
+	$(BIN)/python -m benchmarks distributed
 
 bench-serving: $(VENV)/.dev
 	$(BIN)/python -m benchmarks serving

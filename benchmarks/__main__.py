@@ -8,6 +8,7 @@ import sys
 
 BENCHMARKS = {
     "data_check": "precision and recall of the checks of data on planted errors; half a minute",
+    "distributed": "two workers beside one, beside two threads, and beside two that never talk; minutes",
     "fit_overhead": "Model.fit beside the same loop written by hand in torch; minutes",
     "optimizers": "the channel-adaptive optimiser beside Adam and SGD on real data; minutes",
     "serving": "Lepton's server beside LitServe, FastAPI and an empty handler, each in its environment; half an hour",

@@ -71,6 +71,7 @@ EXTRAS = {
     "data/parquet.py": {"pyarrow", "pyarrow.parquet"},
     "data/remote.py": {"fsspec"},
     "data/video.py": {"av"},
+    "distributed/cluster.py": {"ray"},
     "serving/grpc_front.py": {"grpc", "grpc.aio"},
     "serving/grpc_messages.py": {
         "google.protobuf.descriptor_pb2",
@@ -82,6 +83,7 @@ EXTRAS = {
 }
 # Who touches the environment of the process, and why.
 ENVIRONMENT = {
+    "distributed/cluster.py": {"GLOO_SOCKET_IFNAME": "as below"},
     "distributed/entry.py": {"GLOO_SOCKET_IFNAME": "a worker tells gloo, which reads nothing else"},
     "distributed/launch.py": {"GLOO_SOCKET_IFNAME": "as above"},
 }

@@ -1,5 +1,6 @@
 """Several workers, one result: launch them, and let them add up."""
 
+from lepton_ai.distributed.cluster import run_on_cluster
 from lepton_ai.distributed.gradients import FACTS, Gradients
 from lepton_ai.distributed.joining import joined, present
 from lepton_ai.distributed.launch import launch
@@ -19,5 +20,6 @@ __all__ = [
     "joined",
     "launch",
     "present",
+    "run_on_cluster",
     "run_program",
 ]

@@ -25,6 +25,7 @@ class Workers(msgspec.Struct, frozen=True, kw_only=True):
     `wire`: what gradients travel as; "bfloat16" halves their bytes and keeps 8 bits of each.
     `timeout`: seconds to wait for another worker in one exchange before the run ends with an error that names it.
     `restarts`: how often workers that were killed, or did not answer, are replaced before the run is given up.
+    `cpus`, `gpus`: what each worker is given of a cluster.
 
     Raises: ConfigError, UnknownNameError from `check_workers`.
     """
@@ -38,6 +39,8 @@ class Workers(msgspec.Struct, frozen=True, kw_only=True):
     wire: Literal["float32", "bfloat16"] = "float32"
     timeout: float = 300.0
     restarts: int = 3
+    cpus: float = 1
+    gpus: float = 0
 
     @property
     def exact(self) -> bool:
@@ -62,6 +65,10 @@ def check_workers(given: int | Workers, at: str, count: str = "num_workers") -> 
             raise ConfigError(at=f"{at}({name}=...)", got=value, expected=expected)
     if isinstance(workers.timeout, bool) or not isinstance(workers.timeout, int | float) or not workers.timeout > 0:
         raise ConfigError(at=f"{at}(timeout=...)", got=workers.timeout, expected="a positive number of seconds")
+    for name in ("cpus", "gpus"):
+        value = getattr(workers, name)
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise ConfigError(at=f"{at}({name}=...)", got=value, expected="a number of at least 0")
     for name, choices in _CHOICES.items():
         value = getattr(workers, name)
         if value not in choices:

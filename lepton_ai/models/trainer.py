@@ -111,6 +111,7 @@ class Trainer(Network):
         run: str | Path | None = None,
         checkpoint_every: int | str = "5min",
         workers: int | Workers = 1,
+        cluster: str | None = None,
     ) -> History:
         """Train on arrays, tensors, data frames, sources, torch datasets or loaders.
 
@@ -133,6 +134,7 @@ class Trainer(Network):
                 one after every epoch in any case. The last three are kept.
             workers: how many processes train together, with the result of one; or how, as `Workers`. In a program that
                 torchrun or `lepton launch` started they are those that it made.
+            cluster: the address of a Ray cluster whose nodes they run on, "auto" or "ray://head:10001".
 
         Returns: the History. After Ctrl-C, the history so far, marked `interrupted`.
 
@@ -180,7 +182,7 @@ class Trainer(Network):
             settled=settled,
             checkpoint_every=checkpoint_every,
         )
-        self.history = train(job, together)
+        self.history = train(job, together, cluster)
         self.plan = job.plan
         self.keep_data(source)
         return self.history

@@ -4,19 +4,21 @@ import dataclasses
 import functools
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import torch
 from torch import nn
 
 from lepton_ai.core import ConfigError, DivergedError
 from lepton_ai.data import Indexed, Stream, is_resident
-from lepton_ai.distributed import Workers, World, check_shards, joined, launch
+from lepton_ai.distributed import Workers, World, check_shards, joined, launch, run_on_cluster
 from lepton_ai.layers import normalizes_batches, pooled
 from lepton_ai.models.network import Network
 from lepton_ai.training import History, Job, fit, load_result
 
 
-def train(job: Job, workers: Workers) -> History:
+def train(job: Job, workers: Workers, cluster: str | None = None) -> History:
     """Do the job with these workers; its module holds the trained weights afterwards.
 
     In a program that torchrun started, each process is one of the workers, whatever `workers.count` says.
@@ -34,6 +36,8 @@ def train(job: Job, workers: Workers) -> History:
     if world.size > 1:
         world.lead(job.module)
         return fit(shared(job, workers, world))
+    if cluster is not None:
+        return _send(job, workers, cluster)
     if workers.count > 1:
         return _fork(job, workers)
     return fit(shared(job, workers, world) if workers.exact else job)
@@ -70,6 +74,29 @@ def _takes_any_length(module: nn.Module) -> bool:
         return False
     specs = module.input_specs if module.front is None else module.front.ends.values()
     return any(None in spec.shape[1:] for spec in specs)
+
+
+def _send(job: Job, workers: Workers, cluster: str) -> History:
+    check_shards(workers, "fit")
+    found = run_on_cluster(functools.partial(_away, job, workers), workers, cluster)
+    job.module.load_state_dict({name: torch.from_numpy(value.copy()) for name, value in found["weights"].items()})
+    history = History(**found["history"])
+    if found["diverged"]:
+        error = DivergedError(found["diverged"])
+        error.history = history.history
+        raise error
+    return history
+
+
+def _away(job: Job, workers: Workers, world: World) -> dict[str, Any]:
+    """The job on a node of a cluster; what of it goes back to the caller."""
+    own, diverged = shared(job, workers, world), ""
+    try:
+        history = fit(own)
+    except DivergedError as error:
+        diverged, history = str(error), History(history=error.history)
+    weights = {name: value.detach().cpu().contiguous().numpy() for name, value in job.module.state_dict().items()}
+    return {"weights": weights, "history": history.to_dict(), "diverged": diverged}
 
 
 def _fork(job: Job, workers: Workers) -> History:
