@@ -70,7 +70,7 @@ class Batcher:
         self._merges = _has_free_batch(runtime.signature)
         self._max_batch = max_batch if self._merges else 1
         self._executor = executor or ThreadPoolExecutor(instances, thread_name_prefix=f"lepton-{name}")
-        self._batch_seconds = batch_seconds
+        self._batch_seconds = self._lately = batch_seconds
         self._varying = [spec.name for spec in runtime.signature.inputs if -1 in spec.shape[1:]]
         self._counted = runtime.signature.inputs[0].name
         self._line = WaitingLine(max_count=max_queue, max_bytes=max_queue_bytes)
@@ -161,10 +161,7 @@ class Batcher:
                 break
             self._free -= 1
             if self._is_quick(batch):
-                done = self._compute(batch)
-                # Should it have become slow, it goes to the executor from now on.
-                self._batch_seconds = max(self._batch_seconds, 0.9 * self._batch_seconds + 0.1 * done.running)
-                self._settle(batch, done, now)
+                self._settle(batch, self._compute(batch), now)
                 if self._line:  # others first have their turn of the loop
                     self._scheduled = True
                     asyncio.get_running_loop().call_soon(self._dispatch)
@@ -177,7 +174,7 @@ class Batcher:
 
     def _is_quick(self, batch: Sequence[Entry]) -> bool:
         rows = sum(entry.rows for entry in batch)
-        return self._batch_seconds < _QUICK and rows <= self._max_batch
+        return self._lately < _QUICK and rows <= self._max_batch
 
     def _compute(self, batch: Sequence[Entry]) -> _Batch:
         """In the executor's thread."""
@@ -232,6 +229,9 @@ class Batcher:
                 entry.future.set_result(Answer(outcome, started - entry.arrived, seconds))
         rows = sum(entry.rows for entry in entries)
         self._pace += 0.2 * (seconds / max(1, rows) - self._pace)
+        # Smaller batches say nothing about full ones; slower ones do, until they are quick again: the machine may have
+        # been busy with something else for a moment.
+        self._lately = max(self._batch_seconds, 0.9 * self._lately + 0.1 * batch.running)
         self.batches.emit(
             BatchRan(
                 model=self._name,

@@ -363,6 +363,13 @@ def test_what_is_quick_is_computed_without_handing_it_over() -> None:
         await turn()
         assert last[0].done() and len(bench.executor.jobs) == 1, "it has become slow"
         await drain(bench.executor)
+        bench.runtime.meanwhile = lambda: None
+        for _ in range(30):
+            bench.send(11)
+            await drain(bench.executor)
+        again = bench.send(12)
+        await turn()
+        assert again.done() and not bench.executor.jobs, "it was slow for a moment only"
         await bench.batcher.close()
 
     play(scenario)
