@@ -20,7 +20,19 @@ def test_help_lists_the_verbs(lepton: Terminal) -> None:
     done = lepton("--help")
     assert done.code == 0 and done.err == ""
     verbs = re.findall(r"^  (\w+)  ", done.out, re.MULTILINE)
-    assert verbs == ["demo", "inspect", "predict", "serve", "load", "unload", "drain", "bench", "launch", "doctor", "data"]
+    assert verbs == [
+        "demo",
+        "inspect",
+        "predict",
+        "serve",
+        "load",
+        "unload",
+        "drain",
+        "bench",
+        "launch",
+        "doctor",
+        "data",
+    ]
 
 
 @pytest.mark.parametrize("verb", VERBS)
