@@ -2,7 +2,10 @@
 
 import contextlib
 import ctypes
+import functools
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,6 +17,7 @@ from lepton_ai.hal.plan import ExecutionPlan
 # then hands out zeroed pages again in the next step: page faults that cost more than small kernels do.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _KEEP, _DEFAULT = 2**30, 128 * 2**10
+_PAUSE_HARD = 2  # of OpenMP's omp_pause_resource_t: all threads end
 
 
 def get_device(name: str = "auto") -> torch.device:
@@ -58,15 +62,39 @@ def _mallopt(threshold: int) -> None:
         libc.mallopt(_TRIM_THRESHOLD, threshold)
 
 
+@functools.cache
+def _openmp() -> Any:
+    """The library whose threads torch computes with; None if it is not GNU's."""
+    maps = Path("/proc/self/maps")
+    lines = maps.read_text().splitlines() if maps.exists() else []
+    path = next((line.split()[-1] for line in lines if "libgomp" in line), None)
+    return None if path is None else ctypes.CDLL(path)
+
+
+def _flush_denormals(on: bool) -> None:
+    torch.set_flush_denormal(on)
+    # Threads take the setting over from the one that starts them, so those that there are must start anew. A forked
+    # process computes with one, and must not touch those of its parent.
+    if torch.get_num_threads() > 1 and _openmp() is not None:
+        _openmp().omp_pause_resource_all(_PAUSE_HARD)
+
+
+def _flushes_denormals() -> bool:
+    return bool(torch.tensor(1e-40) * 1 == 0)
+
+
 @contextlib.contextmanager
-def applied(plan: ExecutionPlan) -> Iterator[torch.device]:
+def applied(plan: ExecutionPlan, *, training: bool = False) -> Iterator[torch.device]:
     """Set this process up as `plan` says, yield the device, and give everything back at the end.
 
     glibc cannot tell its old thresholds, so they go back to glibc's documented defaults.
     """
     device = get_device(plan.device)
     threads = torch.get_num_threads()
+    flush = training and device.type == "cpu" and plan.flush_denormals and not _flushes_denormals()
     try:
+        if flush:
+            _flush_denormals(True)
         if plan.allocator and device.type == "cpu":
             _mallopt(_KEEP)
         if plan.threads is not None:
@@ -76,5 +104,7 @@ def applied(plan: ExecutionPlan) -> Iterator[torch.device]:
             yield device
     finally:
         torch.set_num_threads(threads)
+        if flush:
+            _flush_denormals(False)
         if plan.allocator and device.type == "cpu":
             _mallopt(_DEFAULT)

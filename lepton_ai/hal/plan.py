@@ -10,7 +10,8 @@ class ExecutionPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     Neutral: `allocator` (keep freed memory for the next step), `resident` (keep arrays on the device).
     Numeric: `device`, `threads` (None: what torch is set to), `channels_last` (foreign modules too),
-    `fused_optimizer`, `compile`, `precision` ("float32" or "bfloat16" autocast).
+    `fused_optimizer`, `flush_denormals` (in training, on a CPU: numbers below 1.2e-38 count as 0, which is several
+    times as fast where gradients vanish), `compile`, `precision` ("float32" or "bfloat16" autocast).
     """
 
     device: str = "auto"
@@ -19,6 +20,7 @@ class ExecutionPlan(msgspec.Struct, frozen=True, kw_only=True):
     threads: int | None = None
     channels_last: bool = True
     fused_optimizer: bool = True
+    flush_denormals: bool = True
     compile: bool = False
     precision: str = "float32"
 

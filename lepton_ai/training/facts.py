@@ -15,7 +15,7 @@ from lepton_ai.training.metric import Metric
 
 _LONG = 100
 # The numeric fields of a plan: with others the same run has other bits.
-_NUMERIC = ("channels_last", "fused_optimizer", "compile", "precision")
+_NUMERIC = ("channels_last", "fused_optimizer", "flush_denormals", "compile", "precision")
 
 
 def job_facts(job: Any, device: torch.device) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def fit(job: Job) -> History:
         stack.enter_context(kept_frozen(job.freezing))
         stack.enter_context(interrupt)
         line = "; ".join(filter(None, (job.settled, take_plan(job, interrupt))))
-        run = Run(job, stack.enter_context(applied(job.plan)), interrupt)
+        run = Run(job, stack.enter_context(applied(job.plan, training=True)), interrupt)
         if job.world.size > 1 and job.pooled is not None:
             run.pool = stack.enter_context(job.pooled(job.world.sum))
         run.resume()

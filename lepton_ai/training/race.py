@@ -76,7 +76,7 @@ def settle(job: Job, interrupt: Interrupt) -> Outcome:
     if known is not None:
         return Outcome(known.plan, f"plan: {known.describe()}, chosen before")
     started = time.perf_counter()
-    with applied(default) as device:
+    with applied(default, training=True) as device:
         race = Race(job, device, interrupt)
         best, gain = race.choose()
     seconds = time.perf_counter() - started

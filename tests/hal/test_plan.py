@@ -24,6 +24,31 @@ def test_threads_are_set_inside_and_given_back() -> None:
     assert torch.get_num_threads() == before
 
 
+def denormal(rows: int = 400_000) -> float:
+    """The share of products that are below the normal numbers and not 0, over all threads."""
+    return float((torch.full((rows,), 1e-40) * 1 != 0).float().mean())
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_denormals_are_flushed_by_all_threads_in_training_alone(threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        assert denormal() == 1  # the threads that there are now
+        with applied(ExecutionPlan(device="cpu"), training=True):
+            assert denormal() == 0
+            with applied(ExecutionPlan(device="cpu"), training=True):
+                pass
+            assert denormal() == 0
+        assert denormal() == 1
+        with applied(ExecutionPlan(device="cpu")):
+            assert denormal() == 1
+        with applied(ExecutionPlan(device="cpu", flush_denormals=False), training=True):
+            assert denormal() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_bfloat16_computes_products_in_bfloat16() -> None:
     with applied(ExecutionPlan(precision="bfloat16", device="cpu")):
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == torch.bfloat16
