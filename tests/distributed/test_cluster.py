@@ -13,6 +13,8 @@ from tests.contracts.fitting import compiled, mlp, table
 PROGRAM = Path(__file__).with_name("cluster_program.py")
 
 
+# Not in every run: on a busy machine Ray has needed over a minute to give the places of one job to the next.
+@pytest.mark.faults
 def test_training_on_two_nodes_survives_the_loss_of_one(tmp_path: Path) -> None:
     pytest.importorskip("ray")
     root = PROGRAM.parents[2]
