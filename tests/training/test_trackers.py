@@ -4,6 +4,7 @@ import logging
 import re
 import shutil
 import struct
+import time
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -224,7 +225,12 @@ def rows(folder: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 def test_wandb_has_the_same_run_after_a_cut(tmp_path: Path) -> None:
     pytest.importorskip("wandb")
-    model, tracker = train_cut(lambda: WandB("trees", "offline", folder=tmp_path, every=2), tmp_path)
+
+    def make() -> WandB:
+        time.sleep(1.05)  # W&B names the folders of offline runs by the second
+        return WandB("trees", "offline", folder=tmp_path, every=2)
+
+    model, tracker = train_cut(make, tmp_path)
     found = list(rows(tmp_path))
     assert {name for name, _ in found} == {f"run-{tracker.run_id}"}
     assert len(list(tmp_path.glob("wandb/offline-run-*"))) == 2
