@@ -4,8 +4,8 @@ import logging
 import re
 import shutil
 import struct
-import time
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
