@@ -35,7 +35,7 @@ async def health() -> dict[str, bool]:
     return {"live": True}
 
 
-# Async, so that no request waits for a thread: the model takes microseconds. A sweep had it the faster of the two.
+# Async, so that no request waits for a thread: the model takes microseconds.
 @app.post("/predict")
 async def predict(rows: Rows) -> Scores:
     """One run for each request."""

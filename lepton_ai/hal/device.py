@@ -67,8 +67,10 @@ def _openmp() -> Any:
     """The library whose threads torch computes with; None if it is not GNU's."""
     maps = Path("/proc/self/maps")
     lines = maps.read_text().splitlines() if maps.exists() else []
-    path = next((line.split()[-1] for line in lines if "libgomp" in line), None)
-    return None if path is None else ctypes.CDLL(path)
+    paths = [line.split()[-1] for line in lines if "libgomp" in line]
+    # Other packages bring copies of their own, which know nothing of torch's threads.
+    paths.sort(key=lambda path: not path.startswith(str(Path(torch.__file__).parent)))
+    return ctypes.CDLL(paths[0]) if paths else None
 
 
 def _flush_denormals(on: bool) -> None:
