@@ -28,7 +28,7 @@ class Running(Protocol):
     stopping: bool
     steps_per_epoch: int | None
     rows: int
-    loss_sum: Tensor
+    loss_sum: float
     epoch_started: float
     waited: float
     schedule: Schedule

@@ -156,11 +156,13 @@ class SparseCategoricalCrossentropy(Loss):
         counted = None if self.ignore_class is None else labels != self.ignore_class
         if counted is not None:
             labels = labels.where(counted, 0)
-        if self.from_logits:
+        if not self.from_logits:
+            values = -safe_log(output.gather(-1, labels.unsqueeze(-1)).squeeze(-1) / output.sum(-1))
+        elif output.ndim == 2:
+            values = F.cross_entropy(output, labels, reduction="none")
+        else:
             flat = F.cross_entropy(output.reshape(-1, output.shape[-1]), labels.reshape(-1), reduction="none")
             values = flat.view(labels.shape)
-        else:
-            values = -safe_log(output.gather(-1, labels.unsqueeze(-1)).squeeze(-1) / output.sum(-1))
         if counted is None:
             return per_sample(values)
         values = values.where(counted, 0)

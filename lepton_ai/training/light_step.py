@@ -1,10 +1,13 @@
 """Torch optimisers without torch's compiler, which those of torch itself import at their first step."""
 
+import operator
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.optim import optimizer as torchs
 
 Kind = tuple[torch.device, torch.dtype]
 
@@ -31,20 +34,51 @@ class LightStep(torch.optim.Optimizer):
                 elif weight.grad is not None:
                     weight.grad.zero_()
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """One update of every parameter that has a gradient."""
+        """One update of every parameter that has a gradient; the hooks of torch's optimisers are called."""
+        if not torch.autograd._profiler_enabled():  # type: ignore[attr-defined]
+            return self._update(closure)
+        with torch.profiler.record_function(f"Optimizer.step#{type(self).__name__}.step"):
+            return self._update(closure)
+
+    # Torch would wrap it for the hooks, and announce each call to a profiler that seldom runs: 70 microseconds.
+    step.hooked = True  # type: ignore[attr-defined]
+
+    @torch.no_grad()
+    def _update(self, closure: Callable[[], float] | None) -> float | None:
+        for before in chain(torchs._global_optimizer_pre_hooks.values(), self._optimizer_step_pre_hooks.values()):
+            before(self, (), {})
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         for group in self.param_groups:
             self.step_group(group)
+        for after in chain(self._optimizer_step_post_hooks.values(), torchs._global_optimizer_post_hooks.values()):
+            after(self, (), {})
         return loss
 
     def step_group(self, group: dict[str, Any]) -> None:
         """One update of the parameters of a group that have a gradient."""
         raise NotImplementedError
+
+
+class _Alike(NamedTuple):
+    """Weights of one device and dtype, and their state, in the lists that the kernel takes."""
+
+    weights: list[Tensor]
+    means: list[Tensor]
+    squares: list[Tensor]
+    highest: list[Tensor]
+    steps: list[Tensor]
+
+
+class _Held(NamedTuple):
+    """What is known of a group between two steps: those that train, and their counts of steps, each once."""
+
+    trained: list[Tensor]
+    kinds: list[_Alike]
+    counts: list[Tensor]
 
 
 class FusedAdamW(LightStep):
@@ -59,20 +93,29 @@ class FusedAdamW(LightStep):
         weight_decay: float,
         amsgrad: bool,
     ) -> None:
+        self._held: dict[int, _Held] = {}
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad}
         super().__init__(params, defaults)
 
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Take over the state of another, as `load_state_dict` does."""
+        super().__setstate__(state)
+        self._held = {}
+
     def step_group(self, group: dict[str, Any]) -> None:
-        for weights in _alike(group["params"]):
-            states = [self._ready(weight, group["amsgrad"]) for weight in weights]
-            steps = [state["step"] for state in states]
-            torch._foreach_add_(steps, 1)
+        trained = [weight for weight in group["params"] if weight.grad is not None]
+        held = self._held.get(id(group))
+        if held is None or len(held.trained) != len(trained) or any(map(operator.is_not, held.trained, trained)):
+            held = self._held[id(group)] = self._hold(trained, group["amsgrad"])
+        for count in held.counts:
+            count.add_(1)
+        for weights, means, squares, highest, steps in held.kinds:
             torch._fused_adamw_(
                 weights,
                 _gradients(weights),
-                [state["exp_avg"] for state in states],
-                [state["exp_avg_sq"] for state in states],
-                [state["max_exp_avg_sq"] for state in states] if group["amsgrad"] else [],
+                means,
+                squares,
+                highest,
                 steps,
                 lr=group["lr"],
                 beta1=group["betas"][0],
@@ -82,6 +125,23 @@ class FusedAdamW(LightStep):
                 amsgrad=group["amsgrad"],
                 maximize=False,
             )
+
+    def _hold(self, trained: list[Tensor], amsgrad: bool) -> _Held:
+        kinds: list[_Alike] = []
+        counts: list[Tensor] = []
+        for weights in _alike(trained):
+            states = [self._ready(weight, amsgrad) for weight in weights]
+            # Weights that made the same number of steps share their count, which is one addition for all.
+            shared: dict[float, Tensor] = {}
+            for state in states:
+                state["step"] = shared.setdefault(float(state["step"]), state["step"].clone())
+            means, squares, highest, steps = (
+                [state[name] for state in states if name in state]
+                for name in ("exp_avg", "exp_avg_sq", "max_exp_avg_sq", "step")
+            )
+            kinds.append(_Alike(weights, means, squares, highest, steps))
+            counts += shared.values()
+        return _Held(trained, kinds, counts)
 
     def _ready(self, weight: Tensor, amsgrad: bool) -> dict[str, Any]:
         state: dict[str, Any] = self.state[weight]

@@ -116,15 +116,16 @@ def train_epoch(run: Run) -> None:
     try:
         for batches in run.batches():
             made = reduction.make(batches)
-            if not math.isfinite(made.loss.item()):
-                what = f"the loss became {made.loss.item()} in epoch {run.epoch + 1}, step {run.step + 1}"
+            loss = made.loss.item()
+            if not math.isfinite(loss):
+                what = f"the loss became {loss} in epoch {run.epoch + 1}, step {run.step + 1}"
                 with contextlib.nullcontext() if run.pool is None else run.pool.alone():
                     raise _diverged(run, what, first_bad(step, batches))
             step.update()
             reduction.updated()
             if run.average is not None:  # before callbacks, one of which may end the run
                 run.average.update(run.total_steps + 1)
-            run.end_step(made.loss, made.rows)
+            run.end_step(loss, made.rows)
             if run.ending:
                 break
             if made.due:

@@ -261,6 +261,8 @@ class Objective:
         return list(masks) if isinstance(masks, tuple | list) else [masks]
 
     def _tensors(self, structure: Any, what: str) -> list[Tensor]:
+        if isinstance(structure, Tensor) and len(self.heads) == 1:
+            return [structure]
         if structure is None:
             raise DataError(
                 f"there are no targets for {len(self.heads)} outputs", fix="Pass y, or an x that yields pairs."

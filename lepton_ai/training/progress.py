@@ -86,7 +86,7 @@ class ProgressBar(Callback):
             return
         self._shown = now
         per_step = (now - self._started) / max(1, self.run.step - self._first)
-        loss = float(self.run.loss_sum) / max(1, self.run.rows)
+        loss = self.run.loss_sum / max(1, self.run.rows)
         speed = f"{per_step * 1e3:.1f} ms/step{waiting(self.run.waited, self.run.seconds - self.run.epoch_started)}"
         self._bar.update(self._task, completed=self.run.step, loss=f"loss {loss:.4f}", speed=speed)
 

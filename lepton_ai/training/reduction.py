@@ -180,12 +180,12 @@ class Averaged(Alone):
 
     def gather(self, *, go_on: bool = False) -> None:
         run, world = self.run, self.run.job.world
-        rows = world.sum(torch.tensor([run.rows], dtype=torch.float64))
-        for each in (*run.partial_sums(), run.loss_sum):
+        rows, loss_sum = world.sum(torch.tensor([run.rows, run.loss_sum], dtype=torch.float64)).tolist()
+        for each in run.partial_sums():
             world.sum(each)
             if go_on and not world.leads:
                 each.zero_()
-        run.rows = 0 if go_on and not world.leads else int(rows)
+        run.rows, run.loss_sum = (0, 0.0) if go_on and not world.leads else (int(rows), loss_sum)
 
 
 def get_reduction(run: Run, step: Step) -> Alone:

@@ -63,9 +63,8 @@ class Run:
             job.objective.warn_of_pairs(job.world.size)
         self.history = History()
         self.epoch, self.step, self.total_steps = job.initial_epoch, 0, 0
-        self.loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self.head_sums = torch.zeros(len(job.objective.trained), dtype=torch.float64, device=device)
-        self.rows = 0
+        self.rows, self.loss_sum = 0, 0.0
         self.learning_rate_scale = 1.0
         self.stopping = self.ending = self._asked = False
         self.parts = 1  # that each batch is taken in; more where memory did not suffice
@@ -106,9 +105,8 @@ class Run:
         """Start counting, and keep the weights in case this epoch diverges."""
         if self.step == 0:
             self.job.objective.reset()
-            self.loss_sum.zero_()
             self.head_sums.zero_()
-            self.rows = 0
+            self.rows, self.loss_sum = 0, 0.0
             self.epoch_started, self.waited = self.seconds, 0.0
         if self.job.freezing is not None:
             self.job.freezing.thaw(self.epoch)
@@ -144,20 +142,20 @@ class Run:
         if self.average is not None:
             self.average.take_over()
 
-    def end_step(self, loss: Tensor, rows: int) -> None:
+    def end_step(self, loss: float, rows: int) -> None:
         """Count a step that was made."""
-        self.loss_sum += loss.detach() * rows
+        self.loss_sum += loss * rows
         self.rows += rows
         self.step += 1
         self.total_steps += 1
         if self.batch_hooks:
-            self._tell(self.batch_hooks, "on_train_batch_end", self.step - 1, {"loss": float(loss)})
+            self._tell(self.batch_hooks, "on_train_batch_end", self.step - 1, {"loss": loss})
 
     def training_logs(self) -> dict[str, float]:
         """The epoch's loss and metrics over all workers."""
         self.gather()
         objective, rows = self.job.objective, max(1, self.rows)
-        logs = {"loss": float(self.loss_sum) / rows}
+        logs = {"loss": self.loss_sum / rows}
         if len(objective.heads) > 1:
             sums = self.head_sums.tolist()
             logs |= {f"{head.name}_loss": each / rows for head, each in zip(objective.trained, sums, strict=True)}
@@ -238,7 +236,6 @@ class Run:
             **{f"metric/{i}": metric.state for i, metric in enumerate(self.job.objective.states)},
             **{f"callback/{i}/{k}": v for i, own in enumerate(states) for k, v in own.items() if isinstance(v, Tensor)},
             **{f"average/{i}": each for i, each in enumerate(self.average.means if self.average else ())},
-            "loss_sum": self.loss_sum,
             "head_sums": self.head_sums,
         }
         values = {
@@ -299,7 +296,6 @@ class Run:
             self.average.restore([means[str(index)] for index in range(len(means))])
         for index, metric in enumerate(self.job.objective.states):
             metric.state.copy_(groups["metric"][str(index)])
-        self.loss_sum.copy_(groups["loss_sum"][""])
         self.head_sums.copy_(groups["head_sums"][""])
         for index, (callback, own) in enumerate(zip(self.callbacks, values["callbacks"], strict=False)):
             prefix = f"{index}/"
@@ -315,7 +311,7 @@ class Run:
         self._seconds_before, self._began = values["seconds"], time.perf_counter()
 
 
-_COUNTERS: tuple[str, ...] = ("epoch", "step", "total_steps", "rows", "parts", "epoch_started", "waited")
+_COUNTERS: tuple[str, ...] = ("epoch", "step", "total_steps", "rows", "loss_sum", "parts", "epoch_started", "waited")
 _COUNTERS += ("learning_rate_scale", "stopping")
 
 

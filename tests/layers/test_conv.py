@@ -101,3 +101,20 @@ def test_outputs_have_their_channels_last_in_memory(channels: int) -> None:
     layer(x)
     odd = torch.rand(2, channels, 8, 8).movedim(1, -1)
     assert layer(x).is_contiguous() and layer(odd).is_contiguous()
+
+
+@pytest.mark.parametrize("channels", [255, 256])
+def test_many_channels_on_few_cells(channels: int) -> None:
+    """Whose kernels take another layout in memory: values, gradients and outputs' layout are as always."""
+    layer = layers.Conv2D(256, 3, padding="same", use_bias=False)
+    x = noise(2, 4, 4, channels).requires_grad_()
+    y = layer(x)
+    kernel, images = (each.detach().clone().requires_grad_() for each in (layer.weight, x.movedim(-1, 1)))
+    expected = torch.nn.functional.conv2d(images, kernel, padding=1)
+    torch.testing.assert_close(y.movedim(-1, 1), expected, rtol=1e-4, atol=1e-4)
+    assert y.is_contiguous()
+    y.square().sum().backward()
+    expected.square().sum().backward()  # type: ignore[no-untyped-call]
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad.movedim(-1, 1), images.grad, rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(layer.weight.grad, kernel.grad, rtol=1e-3, atol=1e-3)

@@ -78,7 +78,7 @@ def test_save_and_restore_hold_everything(tmp_path: Path) -> None:
         loss.backward()  # type: ignore[no-untyped-call]
         run.optimizer.step()
         run.job.objective.update(outputs, batch.y)
-        run.end_step(loss, batch.global_rows)
+        run.end_step(loss.item(), batch.global_rows)
         if run.step == 3:
             break
     run.learning_rate_scale, run.stopping = 0.25, True
