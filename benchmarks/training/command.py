@@ -23,8 +23,8 @@ def options(arguments: list[str]) -> argparse.Namespace:
     """The arguments, checked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks training")
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help="that count, of each workload")
-    parser.add_argument("--seconds", type=float, default=2.0, help="of steps of each peer in each round")
-    parser.add_argument("--starts", type=int, default=3, help="of each peer, to the first trained batch; 0 for none")
+    parser.add_argument("--seconds", type=float, default=1.2, help="of steps of each peer in each round")
+    parser.add_argument("--starts", type=int, default=2, help="of each peer, to the first trained batch; 0 for none")
     parser.add_argument("--only", type=_listed(tuple(WORKLOADS)), default=tuple(WORKLOADS), help="workloads, as a,c")
     parser.add_argument("--peers", type=_listed(PEERS), default=PEERS, help="as lepton,torch")
     parser.add_argument("--profile", action="store_true", help="profile Lepton's steps by operator, too")
