@@ -8,13 +8,13 @@ import sys
 
 BENCHMARKS = {
     "data_check": "precision and recall of the checks of data on planted errors; half a minute",
-    "distributed": "two workers beside one, beside two threads, and beside two that never talk; minutes",
+    "distributed": "two workers beside one, and beside Lightning, Accelerate and Ray Train; half an hour",
     "fit_overhead": "Model.fit beside the same loop written by hand in torch; minutes",
     "optimizers": "the channel-adaptive optimiser beside Adam and SGD on real data; minutes",
-    "serving": "Lepton's server beside LitServe, FastAPI and an empty handler, each in its environment; half an hour",
-    "training": "Lepton beside Keras, Lightning and loops by hand, each in its own environment; an hour",
+    "serving": "Lepton's server beside five others and a handler that computes nothing; half an hour",
+    "training": "Lepton beside Keras, Lightning and loops by hand, each in its own environment; half an hour",
 }
-LONGEST = {"serving", "training"}
+LONGEST = {"distributed", "serving", "training"}
 
 
 def main() -> None:

@@ -26,13 +26,16 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.2, help="of steps of each peer in each round")
     parser.add_argument("--starts", type=int, default=2, help="of each peer, to the first trained batch; 0 for none")
     parser.add_argument("--only", type=_listed(tuple(WORKLOADS)), default=tuple(WORKLOADS), help="workloads, as a,c")
-    parser.add_argument("--peers", type=_listed(PEERS), default=PEERS, help="as lepton,torch")
+    parser.add_argument("--peers", type=_listed(PEERS), default=SINGLE, help="as lepton,torch")
+    parser.add_argument(
+        "--bfloat16", action="store_const", const=PEERS, dest="peers", help='compare plan="auto" with peers in it, too'
+    )
     parser.add_argument("--profile", action="store_true", help="profile Lepton's steps by operator, too")
     parser.add_argument("--out", type=Path, help="a folder for the results, instead of those of the repository")
     chosen = parser.parse_args(arguments)
     if chosen.rounds < 1 or chosen.seconds <= 0 or chosen.starts < 0:
         parser.error("--rounds is 1 or more, --seconds above 0, --starts 0 or more")
-    partial = chosen.rounds < LEAST_ROUNDS or set(chosen.only) < set(WORKLOADS) or set(chosen.peers) < set(PEERS)
+    partial = chosen.rounds < LEAST_ROUNDS or set(chosen.only) < set(WORKLOADS) or not set(chosen.peers) >= set(SINGLE)
     if partial and chosen.out is None:
         parser.error("a part of the benchmark would overwrite the results of the whole: name a folder, --out FOLDER")
     return chosen

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pages import filled, markers, table
 from benchmarks.training.intervals import MOST_STOLEN
 from benchmarks.training.summary import SINGLE
 
-BEGIN, END = "<!-- training: begin -->", "<!-- training: end -->"
 PAGE = f"""# Benchmarks
 
 ## Training
@@ -16,17 +16,14 @@ loops written by hand in torch. benchmarks/training says how, benchmarks/results
 
 ![Lepton's samples per second over each peer's, by workload](images/training.png)
 
-{BEGIN}
-{END}
+{markers("training")}
 """
 MET = {True: "met", False: "missed", None: "not measured"}
 
 
 def page(report: dict[str, Any], old: str) -> str:
     """The page with the tables of a report between its two markers."""
-    old = old if BEGIN in old and END in old else PAGE
-    before, _, rest = old.partition(BEGIN)
-    return f"{before}{BEGIN}\n{tables(report)}\n{END}{rest.partition(END)[2]}"
+    return filled(old, PAGE, "training", tables(report))
 
 
 def tables(report: dict[str, Any]) -> str:
@@ -90,15 +87,6 @@ def plot(report: dict[str, Any], path: Path) -> None:
     pyplot.close(figure)
 
 
-def _table(heading: list[str], rows: list[list[str]]) -> str:
-    lines = [heading, ["---", *["---:"] * (len(heading) - 1)], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _titled(title: str, heading: list[str], rows: list[list[str]]) -> str:
-    return f"**{title}**\n\n{_table(heading, rows)}" if rows else ""
-
-
 def _label(report: dict[str, Any], name: str) -> str:
     workload = report["workloads"].get(name)
     return f"({name})" if workload is None else f"({name}) {workload['title']}, batch {workload['batch']}"
@@ -123,7 +111,7 @@ def _speeds(report: dict[str, Any], peers: list[str]) -> str:
             for peer in peers
         ]
         rows.append([_label(report, name), *cells])
-    return _titled("Steady samples per second", ["", *peers], rows)
+    return table("Steady samples per second", ["", *peers], rows)
 
 
 def _ratios(report: dict[str, Any], peers: list[str], own: str, title: str) -> str:
@@ -134,7 +122,7 @@ def _ratios(report: dict[str, Any], peers: list[str], own: str, title: str) -> s
         for name, workload in report["workloads"].items()
         if workload["summary"][key]
     ]
-    return _titled(f"{title}, round by round", ["", *others], rows)
+    return table(f"{title}, round by round", ["", *others], rows)
 
 
 def _means(report: dict[str, Any]) -> str:
@@ -153,7 +141,7 @@ def _starts(report: dict[str, Any], peers: list[str]) -> str:
     for name, taken in report["first_batch"].items():
         medians = {peer: sorted(each)[len(each) // 2] for peer, each in taken.items()}
         rows.append([_label(report, name), *(f"{medians[peer]:.2f}" if peer in medians else "–" for peer in peers)])
-    return _titled("Seconds from the start of the process to the first trained batch", ["", *peers], rows)
+    return table("Seconds from the start of the process to the first trained batch", ["", *peers], rows)
 
 
 def _memory(report: dict[str, Any], peers: list[str]) -> str:
@@ -162,7 +150,7 @@ def _memory(report: dict[str, Any], peers: list[str]) -> str:
         peaks = workload["peak_bytes"]
         cells = (f"{peaks[peer] / 2**20:,.0f}" if peer in peaks else "–" for peer in peers)
         rows.append([_label(report, name), *cells])
-    return _titled("Peak memory of the process, MiB (without the workers of a loader)", ["", *peers], rows)
+    return table("Peak memory of the process, MiB (without the workers of a loader)", ["", *peers], rows)
 
 
 def _floor(report: dict[str, Any]) -> str:
@@ -181,7 +169,7 @@ def _floor(report: dict[str, Any]) -> str:
         f"{rates['bytes_per_second'] / 1e9:,.1f} GB/s read and written in a copy"
     )
     heading = ["", "Mop/sample", "MB/sample", "bound by", "samples/s at the floor", "Lepton's distance"]
-    return _titled(title, heading, rows)
+    return table(title, heading, rows)
 
 
 def _targets(report: dict[str, Any]) -> str:
@@ -189,12 +177,12 @@ def _targets(report: dict[str, Any]) -> str:
     for each in report["targets"]:
         figure = "–" if each["figure"] is None else f"{each['figure']:.2f}"
         rows.append([each["target"], each["wanted"], figure, MET[each["met"]], each["note"]])
-    return _titled("Targets", ["", "wanted", "figure", "", ""], rows)
+    return table("Targets", ["", "wanted", "figure", "", ""], rows)
 
 
 def _profiles(report: dict[str, Any]) -> list[str]:
     return [
-        _titled(
+        table(
             f"Lepton's steps by operator: {_label(report, name)}",
             ["operator", "calls per step", "own ms per step", "share"],
             [

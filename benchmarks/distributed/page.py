@@ -1,0 +1,118 @@
+"""The results as a page."""
+
+from typing import Any
+
+from benchmarks.pages import filled, markers, table
+
+PAGE = f"""# What several workers bring
+
+`make bench-distributed` makes the same steps with one worker, with two, and with what others offer for the same work,
+each in an environment of its own. benchmarks/distributed says how, benchmarks/results/distributed.json has the figures.
+
+{markers("workers")}
+"""
+OF_THE_CEILING, OF_THREADS, SECONDS_TO_START = 0.92, 0.9, 3.0
+OWN = {
+    "one": "one worker, one thread",
+    "threads": "one worker, two threads",
+    "two": "two workers",
+    "local": 'two, batch_norm="local"',
+    "exact": 'two, reduction="exact"',
+    "bfloat16": 'two, wire="bfloat16"',
+    "ceiling": "two that never talk, half a batch each",
+}
+Report = dict[str, Any]
+Rows = list[list[str]]
+
+
+def page(report: Report, old: str) -> str:
+    """The page with the tables of a report between its two markers."""
+    return filled(old, PAGE, "workers", tables(report))
+
+
+def tables(report: Report) -> str:
+    """All tables, in Markdown."""
+    versions = ", ".join(f"{name} {version}" for name, version in sorted(report["versions"].items()))
+    parts = [
+        f"{report['machine']}; {versions}. Medians of {report['turns']} turns, in brackets the smallest and the "
+        "largest. Workers have one thread each.",
+        table("What was wanted", ["", "wanted", "figure", ""], targets(report)),
+        _seconds(report),
+        table(
+            "Two workers' speed over each other way's, turn by turn",
+            ["", *_ways(report, "times_as_fast_as")],
+            _cells(
+                report, "times_as_fast_as", lambda each: f"{each['median']:.2f} ({each['low']:.2f}–{each['high']:.2f})"
+            ),
+        ),
+        _wire(report),
+        *(f"**Failed:** {way}: {why}" for way, why in report["failed"].items()),
+    ]
+    return "\n\n".join(parts)
+
+
+def targets(report: Report) -> Rows:
+    """Each target, its figure, and whether it is met."""
+    rows = []
+    for name, found in report["workloads"].items():
+        over = found["times_as_fast_as"]
+        if "ceiling" in over:
+            rows.append(_row(f"({name}) two, of the ceiling", OF_THE_CEILING, over["ceiling"]["median"]))
+        rows.append(_row(f"({name}) two, over two threads", OF_THREADS, over["threads"]["median"]))
+        rivals = {way: each["median"] for way, each in over.items() if way not in OWN}
+        if rivals:
+            nearest = min(rivals, key=lambda way: rivals[way])
+            rows.append(_row(f"({name}) two, over the fastest of the others, {nearest}", 1.0, rivals[nearest]))
+    seconds = report["starting"]["median"]
+    met = "met" if seconds < SECONDS_TO_START else "missed"
+    return [*rows, ["starting two workers", f"below {SECONDS_TO_START:g} s", f"{seconds:.2f} s", met]]
+
+
+def _row(what: str, least: float, figure: float) -> list[str]:
+    return [what, f"at least {least:g}", f"{figure:.2f}", "met" if figure >= least else "missed"]
+
+
+def _seconds(report: Report) -> str:
+    rows = _cells(report, "seconds", lambda each: f"{each['median'] * 1e3:,.4g}")
+    return table("Milliseconds for a step", ["", *_ways(report, "seconds")], rows)
+
+
+def _wire(report: Report) -> str:
+    rows = []
+    for name, found in report["workloads"].items():
+        sent = found["bytes"]["two"] / 2
+        hidden = found.get("hidden")
+        rows.append(
+            [
+                _title(name, found),
+                f"{found['gradient_bytes'] / 1e6:,.3g}",
+                f"{sent / 1e6:,.3g}",
+                f"{sent / found['gradient_bytes']:.2f}",
+                f"{found['exchange_alone'] * 1e3:,.3g}",
+                "" if hidden is None else f"{hidden['median']:.0%} ({hidden['low']:.0%}–{hidden['high']:.0%})",
+            ]
+        )
+    heads = ["", "gradients, MB", "sent by each worker, MB", "times", "exchange alone, ms", "of it hidden"]
+    note = (
+        "Sent: what went over the loopback device in a step, half of it for each worker. Hidden: the share of the "
+        'exchange, as long as it takes by itself, by which two workers with batch_norm="local" are not slower than two '
+        "that never talk."
+    )
+    return f"{table('What travels in a step', heads, rows)}\n\n{note}"
+
+
+def _ways(report: Report, what: str) -> list[str]:
+    found = list(dict.fromkeys(way for each in report["workloads"].values() for way in each[what]))
+    return [OWN.get(way, way) for way in found]
+
+
+def _cells(report: Report, what: str, show: Any) -> Rows:
+    ways = list(dict.fromkeys(way for each in report["workloads"].values() for way in each[what]))
+    return [
+        [_title(name, found), *(show(found[what][way]) if way in found[what] else "" for way in ways)]
+        for name, found in report["workloads"].items()
+    ]
+
+
+def _title(name: str, found: Report) -> str:
+    return f"({name}) {found['title']}, batch {found['batch']}"
