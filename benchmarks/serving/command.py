@@ -9,18 +9,31 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.serving.measures import CONNECTIONS, most, waits, write_model
+from benchmarks.serving.measures import (
+    CONNECTIONS,
+    BadAnswersError,
+    bare,
+    picture,
+    picture_request,
+    press,
+    row_request,
+    waits,
+)
+from benchmarks.serving.models import write_models
+from benchmarks.serving.page import page
 from benchmarks.serving.servers import PEERS, NoServerError, ServerProcess
 from benchmarks.training.environments import BENCHMARKS, NoEnvironmentError, environment
 from benchmarks.training.intervals import counts, median, ticks
-from lepton_ai.core import this_machine
+from lepton_ai.core import this_machine, write_atomic
 
 LEAST_ROUNDS = 5
 LATE = 0.001  # seconds, from which on the generator measures itself
 SHARE = 0.7  # of what a server can do, at which users' waits are measured
-# LitServe's best batching is found first: the largest batch, and how long it waits for one to fill.
-SWEEP = (("1", "0"), ("16", "0.001"), ("64", "0.001"), ("64", "0.005"))
+SWEEP_SECONDS = 3.0
+PICTURE_CONNECTIONS = 4
+PICTURED = ("lepton", "empty")
 TARGETS = (("litserve", 10.0), ("fastapi", 6.0), ("empty", 0.75))
+OF_BARE, ADDED_SECONDS = 0.9, 0.0003
 
 
 def options(arguments: list[str]) -> argparse.Namespace:
@@ -54,79 +67,130 @@ def run(arguments: list[str]) -> None:
         "machine": this_machine().describe(),
         "workload": f"MLP 30-256-256-2, one row as JSON, {CONNECTIONS} connections; server and client on a core each",
         "seconds": chosen.seconds,
+        "versions": {},
         "left_out": {},
+        "sweeps": {},
         "repeated": [],
         "rounds": [],
     }
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
-        write_model(folder)
+        write_models(folder)
         peers = installed(chosen.peers, report)
-        settings: dict[str, tuple[str, ...]] = {}
-        if "litserve" in peers:
-            settings["litserve"] = swept(folder, report)
+        settings = {name: swept(name, folder, report) for name in peers}
+        peers = [name for name in peers if settings[name] is not None]
         draw, attempts = random.Random(0), 0
         while len(report["rounds"]) < chosen.rounds and attempts < 2 * chosen.rounds:
             attempts += 1
             began = ticks()
             draw.shuffle(peers)
-            found = {name: measured(name, folder, settings.get(name, ()), chosen.seconds) for name in peers}
+            found = {name: measured(name, folder, settings[name], chosen.seconds) for name in peers}
+            pictures = pictured(folder, chosen.seconds) if set(PICTURED) <= set(peers) else None
             stolen = ticks().share_since(began)
             if counts(stolen):
-                report["rounds"].append({"stolen": stolen, "peers": found})
+                report["rounds"].append({"stolen": stolen, "peers": found, "pictures": pictures})
             else:
                 report["repeated"].append(f"{stolen:.0%} of the processor were stolen by the host")
     report["summary"] = summary(report["rounds"])
+    report["pictures"] = picture_summary(report["rounds"])
     report["targets"] = targets(report)
-    place = (chosen.out or BENCHMARKS / "results") / "serving.json"
-    place.parent.mkdir(parents=True, exist_ok=True)
-    place.write_text(json.dumps(report, indent=1) + "\n")
+    save(report, chosen.out)
     tell(report)
-    print(f"written to {place}")
+
+
+def save(report: dict[str, Any], out: Path | None) -> None:
+    """Write results and page: into a folder, or where the repository has them."""
+    results, text = BENCHMARKS / "results" / "serving.json", BENCHMARKS.parent / "docs" / "serving-benchmark.md"
+    if out is not None:
+        results, text = out / "serving.json", out / "serving-benchmark.md"
+    results.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(results, json.dumps(report, indent=1).encode() + b"\n")
+    write_atomic(text, page(report, text.read_text() if text.exists() else "").encode())
+    print(f"written to {results}")
 
 
 def installed(names: tuple[str, ...], report: dict[str, Any]) -> list[str]:
     """Those that have an environment."""
     found = []
     for name in names:
+        family = PEERS[name].family
         try:
-            if PEERS[name].family:
-                environment(PEERS[name].family)
+            if family:
+                environment(family)
+                lines = (BENCHMARKS / "peers" / f"{family}.txt").read_text().splitlines()
+                known = dict(line.split("==") for line in lines if "==" in line)
+                package = "ray" if name == "ray-serve" else family
+                report["versions"][package] = known[package]
             found.append(name)
         except NoEnvironmentError as error:
             report["left_out"][name] = str(error)
     return found
 
 
-def swept(folder: Path, report: dict[str, Any]) -> tuple[str, ...]:
-    """LitServe's fastest settings, of a short run each."""
+def swept(name: str, folder: Path, report: dict[str, Any]) -> tuple[str, ...] | None:
+    """A peer's fastest setting, of a short run each; None if it answers with none of them."""
+    sweep, request = PEERS[name].sweep, row_request(PEERS[name].form)
+    if len(sweep) == 1:
+        return sweep[0]
     rates = {}
-    for setting in SWEEP:
+    for setting in sweep:
         try:
-            server = ServerProcess("litserve", folder, options=setting)
+            server = ServerProcess(name, folder, setting)
         except NoServerError as error:
-            report["left_out"][f"litserve {setting}"] = str(error)
+            report["left_out"][f"{name} {' '.join(setting)}"] = str(error)
             continue
         try:
-            rates[setting] = most(server, 3.0)
+            rates[setting] = press(server, request, SWEEP_SECONDS).per_second
+        except BadAnswersError as error:
+            report["left_out"][f"{name} {' '.join(setting)}"] = str(error)
         finally:
             server.close()
-    report["litserve_sweep"] = [
-        {"max_batch": int(most_rows), "batch_seconds": float(wait), "requests_per_second": rate}
-        for (most_rows, wait), rate in rates.items()
+    report["sweeps"][name] = [
+        {"setting": setting, "requests_per_second": rate, "taken": rate == max(rates.values())}
+        for setting, rate in rates.items()
     ]
-    return max(rates, key=lambda each: rates[each])
+    print(f"   {name:<10} {report['sweeps'][name]}", flush=True)
+    return max(rates, key=lambda each: rates[each]) if rates else None
 
 
-def measured(name: str, folder: Path, setting: tuple[str, ...], seconds: float) -> dict[str, Any]:
+def measured(name: str, folder: Path, setting: tuple[str, ...] | None, seconds: float) -> dict[str, Any]:
     """One turn of a peer, in a process of its own."""
-    server = ServerProcess(name, folder, options=setting)
+    server = ServerProcess(name, folder, setting)
+    request = row_request(server.peer.form)
     try:
-        rate = most(server, seconds)
-        return {"requests_per_second": rate, "waits": waits(server, SHARE * rate, seconds)}
+        rate = press(server, request, seconds).per_second
+        return {"requests_per_second": rate, "waits": waits(server, request, SHARE * rate, seconds)}
     finally:
         server.close()
         print(f"   {name:<10} done", flush=True)
+
+
+def pictured(folder: Path, seconds: float) -> dict[str, float]:
+    """Pictures by the binary extension: Lepton, beside the session alone, and a handler that computes nothing."""
+    content, request = picture(), picture_request()
+    alone = bare(folder / "image.onnx", content, seconds)
+    found = {"bare_per_second": alone.per_second, "bare_p50": alone.p50}
+    for name in PICTURED:
+        server = ServerProcess(name, folder, model="image")
+        try:
+            if name == "lepton":
+                found["lepton_per_second"] = press(server, request, seconds, PICTURE_CONNECTIONS).per_second
+            found[f"{name}_p50"] = press(server, request, seconds, 1).p50
+        finally:
+            server.close()
+    return found
+
+
+def picture_summary(rounds: list[dict[str, Any]]) -> dict[str, Any] | None:
+    """Lepton's share of what the session alone does, and what it adds to the wait of a single client."""
+    turns = [each["pictures"] for each in rounds if each.get("pictures")]
+    if not turns:
+        return None
+    return {
+        "bare_p50": statistics.median(turn["bare_p50"] for turn in turns),
+        "of_bare": vars(median([turn["lepton_per_second"] / turn["bare_per_second"] for turn in turns])),
+        "added": vars(median([turn["lepton_p50"] - turn["empty_p50"] - turn["bare_p50"] for turn in turns])),
+    }
 
 
 def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
@@ -155,6 +219,13 @@ def targets(report: dict[str, Any]) -> list[dict[str, Any]]:
         figure = None if ratio is None else ratio["value"]
         met = None if figure is None else figure >= wanted
         rows.append({"target": f"requests/s over {peer}'s", "wanted": wanted, "figure": figure, "met": met})
+    pictures = report.get("pictures")
+    share = None if pictures is None else pictures["of_bare"]["value"]
+    added = None if pictures is None else pictures["added"]["value"]
+    met = None if share is None else share >= OF_BARE
+    rows.append({"target": "pictures/s over the session's alone", "wanted": OF_BARE, "figure": share, "met": met})
+    met = None if added is None else added <= ADDED_SECONDS
+    rows.append({"target": "seconds added to a picture, at most", "wanted": ADDED_SECONDS, "figure": added, "met": met})
     return rows
 
 
@@ -174,6 +245,6 @@ def tell(report: dict[str, Any]) -> None:
         if late > LATE:
             print(f"{name}: the generator was late by up to {late * 1000:.1f} ms at p99; the machine was not quiet")
     for row in report["targets"]:
-        figure = "-" if row["figure"] is None else f"{row['figure']:.2f}"
+        figure = "-" if row["figure"] is None else f"{row['figure']:.3g}"
         verdict = {True: "met", False: "missed", None: "not measured"}[row["met"]]
-        print(f"{row['target']:<30} at least {row['wanted']:<5g} {figure:>7}  {verdict}")
+        print(f"{row['target']:<36} {row['wanted']:<7g} {figure:>9}  {verdict}")

@@ -4,22 +4,27 @@ import json
 import os
 import re
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from benchmarks.serving.servers import CLIENT_CORE, ServerProcess
+from benchmarks.serving.servers import CLIENT_CORE, SERVER_CORE, ServerProcess
+from benchmarks.training.environments import BENCHMARKS
 from lepton_ai.serving.bench_drive import Driver, arrivals
 from lepton_ai.serving.bench_result import summarize
 from lepton_ai.serving.bench_target import Body, raw_target
 
 CONNECTIONS = 64
 FEATURES = 30
+PICTURE = (3, 224, 224)
 WARM_SECONDS = 2.0
 _RATE = re.compile(r"Requests/sec:\s+([\d.]+)")
+_HALF = re.compile(r"50%\s+([\d.]+)(us|ms|s)")
+_UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _BAD = re.compile(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)")
 
 
@@ -27,59 +32,70 @@ class BadAnswersError(Exception):
     """A server that does not answer as it should cannot be measured."""
 
 
-def body(form: str) -> bytes:
+class Request(NamedTuple):
+    """What all ask again and again."""
+
+    body: bytes
+    headers: dict[str, str]
+
+
+class Pressed(NamedTuple):
+    """What a server answers to clients that ask again as soon as they are answered, and the median of their waits."""
+
+    per_second: float
+    p50: float
+
+
+def row_request(form: str) -> Request:
     """The same row of 30 numbers, as JSON, in the words of the protocol or of a plain handler."""
     row = [round(float(each), 6) for each in np.random.default_rng(0).standard_normal(FEATURES)]
-    if form == "plain":
-        return json.dumps({"x": [row]}).encode()
     tensor = {"name": "x", "datatype": "FP32", "shape": [1, FEATURES], "data": row}
-    return json.dumps({"inputs": [tensor]}).encode()
+    content = {"x": [row]} if form == "plain" else {"inputs": [tensor]}
+    return Request(json.dumps(content).encode(), {"Content-Type": "application/json"})
 
 
-def most(server: ServerProcess, seconds: float) -> float:
-    """Requests a second over 64 connections, each of which asks again as soon as it is answered; by wrk.
+def picture() -> bytes:
+    """A picture as floats."""
+    return np.random.default_rng(0).standard_normal(PICTURE, np.float32).tobytes()
+
+
+def picture_request() -> Request:
+    """A picture by the protocol's binary extension."""
+    content = picture()
+    parameters = {"binary_data_size": len(content)}
+    tensor = {"name": "x", "datatype": "FP32", "shape": [1, *PICTURE], "parameters": parameters}
+    head = json.dumps({"inputs": [tensor]}).encode()
+    headers = {"Content-Type": "application/octet-stream", "Inference-Header-Content-Length": str(len(head))}
+    return Request(head + content, headers)
+
+
+def press(server: ServerProcess, request: Request, seconds: float, connections: int = CONNECTIONS) -> Pressed:
+    """All that a server can do for so many connections, each of which asks again as soon as it is answered; by wrk.
 
     Raises: BadAnswersError.
     """
-    script = f"wrk.method = 'POST'\nwrk.body = {json.dumps(body(server.peer.form).decode())}\n"
-    script += "wrk.headers['Content-Type'] = 'application/json'\n"
-    with tempfile.NamedTemporaryFile("w", suffix=".lua") as file:
-        file.write(script)
-        file.flush()
-        found = 0.0
+    with tempfile.TemporaryDirectory() as place:
+        (Path(place) / "body").write_bytes(request.body)
+        script = Path(place) / "request.lua"
+        lines = ["wrk.method = 'POST'", f"wrk.body = io.open('{place}/body', 'rb'):read('*a')"]
+        lines += [f"wrk.headers['{name}'] = '{value}'" for name, value in request.headers.items()]
+        script.write_text("\n".join(lines))
+        said = ""
         for length in (WARM_SECONDS, seconds):
-            command = [
-                "taskset",
-                "-c",
-                str(CLIENT_CORE),
-                "wrk",
-                "-t1",
-                f"-c{CONNECTIONS}",
-                f"-d{length:g}s",
-                "-s",
-                file.name,
-                server.url + server.peer.path,
-            ]
-            said = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                check=True,
-            ).stdout
+            clients = [f"-c{connections}", "-t1", f"-d{length:g}s", "--latency", "-s", str(script)]
+            command = ["taskset", "-c", str(CLIENT_CORE), "wrk", *clients, server.url + server.path]
+            said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
             bad = _BAD.search(said)
             if bad is not None:
                 raise BadAnswersError(f"{server.name}: {bad[0]}")
-            rate = _RATE.search(said)
-            assert rate is not None, said
-            found = float(rate[1])
-    return found
+    rate, half = _RATE.search(said), _HALF.search(said)
+    assert rate is not None and half is not None, said
+    return Pressed(float(rate[1]), float(half[1]) * _UNITS[half[2]])
 
 
-def waits(server: ServerProcess, rate: float, seconds: float) -> dict[str, Any]:
+def waits(server: ServerProcess, request: Request, rate: float, seconds: float) -> dict[str, Any]:
     """Latencies at a rate, from when requests were due, by Lepton's own generator on the other core."""
-    target = raw_target(
-        server.url + server.peer.path, [Body(body(server.peer.form))], headers={"Content-Type": "application/json"}
-    )
+    target = raw_target(server.url + server.path, [Body(request.body)], headers=request.headers)
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {CLIENT_CORE})
     driver = Driver(target, connections=CONNECTIONS)
@@ -93,11 +109,9 @@ def waits(server: ServerProcess, rate: float, seconds: float) -> dict[str, Any]:
     return {name: found[name] for name in ("rate", "throughput", "latency", "errors", "lag", "held")}
 
 
-def write_model(folder: Path) -> None:
-    """The MLP 30-256-256-2 as a bundle, and as the file that other servers load."""
-    from tests.contracts.bundles import write_bundle
-    from tests.contracts.graphs import mlp_graph
-
-    content, sign = mlp_graph((FEATURES, 256, 256, 2))
-    (folder / "mlp.onnx").write_bytes(content)
-    write_bundle(folder / "mlp.lepton", name="mlp", sign=sign, graphs={"fp32": content})
+def bare(graph: Path, content: bytes, seconds: float) -> Pressed:
+    """What the session alone does, on the server's core."""
+    command = ["taskset", "-c", str(SERVER_CORE), sys.executable, "-m", "benchmarks.serving.bare_loop"]
+    command += [str(graph), str(seconds)]
+    said = subprocess.run(command, input=content, capture_output=True, cwd=BENCHMARKS.parent, check=True).stdout
+    return Pressed(**json.loads(said))

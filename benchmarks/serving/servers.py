@@ -14,38 +14,76 @@ from typing import NamedTuple
 from benchmarks.training.environments import BENCHMARKS, environment
 
 SERVER_CORE, CLIENT_CORE = 0, 1
-_START_SECONDS = 60.0
+_START_SECONDS = 120.0
 
 
 class Peer(NamedTuple):
-    """`family` is its environment (benchmarks/peers/FAMILY.txt), "" ours; `path` takes requests in `form`."""
+    """`family` is its environment (benchmarks/peers/FAMILY.txt), "" ours; `path` takes requests in `form`.
+
+    Words in braces in `command` and `variables` are filled in, those with numbers by one of the settings in `sweep`.
+    """
 
     family: str
     command: tuple[str, ...]
     path: str
     health: str
     form: str  # "protocol" or "plain"
+    sweep: tuple[tuple[str, ...], ...] = ((),)
+    variables: tuple[tuple[str, str], ...] = ()
 
 
-MODEL = "mlp"
+# The largest batch, and the seconds to wait for one to fill.
+BATCHES = (("1", "0"), ("16", "0.001"), ("64", "0.001"), ("64", "0.005"))
+MODELS = ("mlp", "image")
 PEERS = {
     "lepton": Peer(
         "",
         ("-m", "lepton_ai", "serve", "{bundle}", "--port", "{port}", "--management", "0", "--threads", "1"),
-        f"/v2/models/{MODEL}/infer",
+        "/v2/models/{model}/infer",
         "/v2/health/ready",
         "protocol",
     ),
     "empty": Peer("uvicorn", ("-m", "benchmarks.serving.empty_server", "{port}"), "/infer", "/", "protocol"),
     "fastapi": Peer(
-        "fastapi", ("-m", "benchmarks.serving.fastapi_server", "{port}", "{graph}"), "/predict", "/health", "plain"
+        "fastapi",
+        ("-m", "benchmarks.serving.fastapi_server", "{port}", "{graph}"),
+        "/{0}",
+        "/health",
+        "plain",
+        (("predict",), ("predict_in_thread",)),
     ),
     "litserve": Peer(
         "litserve",
-        ("-m", "benchmarks.serving.litserve_server", "{port}", "{graph}", "1", "0"),
+        ("-m", "benchmarks.serving.litserve_server", "{port}", "{graph}", "{0}", "{1}"),
         "/predict",
         "/health",
         "plain",
+        BATCHES,
+    ),
+    "bentoml": Peer(
+        "bentoml",
+        ("-m", "bentoml", "serve", "benchmarks.serving.bentoml_server:Mlp", "--host", "127.0.0.1", "--port", "{port}"),
+        "/predict",
+        "/livez",
+        "plain",
+        (("1", "1"), ("64", "10"), ("64", "100")),
+        (("MODEL", "{graph}"), ("MAX_BATCH", "{0}"), ("BATCH_MILLISECONDS", "{1}")),
+    ),
+    "mlserver": Peer(
+        "mlserver",
+        ("-m", "benchmarks.serving.mlserver_server", "{port}", "{graph}", "{0}", "{1}"),
+        "/v2/models/mlp/infer",
+        "/v2/models/mlp/ready",
+        "protocol",
+        BATCHES,
+    ),
+    "ray-serve": Peer(
+        "ray-serve",
+        ("-m", "benchmarks.serving.ray_serve_server", "{port}", "{graph}", "{0}", "{1}"),
+        "/predict",
+        "/-/healthz",
+        "plain",
+        BATCHES,
     ),
 }
 
@@ -57,22 +95,26 @@ class NoServerError(Exception):
 class ServerProcess:
     """A peer that answers at `url` until `close`."""
 
-    def __init__(self, name: str, folder: Path, *, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, name: str, folder: Path, setting: tuple[str, ...] | None = None, *, model: str = "mlp") -> None:
         self.name, self.peer = name, PEERS[name]
         python = Path(sys.executable) if not self.peer.family else environment(self.peer.family)
-        port = _free_port()
-        places = {"port": port, "bundle": folder / f"{MODEL}.lepton", "graph": folder / f"{MODEL}.onnx"}
-        # Options of a sweep take the place of the last ones.
-        words = self.peer.command[: len(self.peer.command) - len(options)] + options
-        command = ["taskset", "-c", str(SERVER_CORE), str(python), *(word.format(**places) for word in words)]
+        port, setting = free_port(), self.peer.sweep[0] if setting is None else setting
+        places = {"port": port, "bundle": folder / f"{model}.lepton", "graph": folder / f"{model}.onnx", "model": model}
+
+        def fill(word: str) -> str:
+            return word.format(*setting, **places)
+
+        command = ["taskset", "-c", str(SERVER_CORE), str(python), *map(fill, self.peer.command)]
+        variables = {name: fill(value) for name, value in self.peer.variables}
         self.url = f"http://127.0.0.1:{port}"
+        self.path = fill(self.peer.path)
         self._said = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115
         self._process = subprocess.Popen(
             command,
             cwd=BENCHMARKS.parent,
             stdout=self._said,
             stderr=self._said,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(BENCHMARKS.parent)},
+            env=os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(BENCHMARKS.parent)} | variables,
             start_new_session=True,
         )
         try:
@@ -108,6 +150,6 @@ class ServerProcess:
         self._said.close()
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as held:
         return int(held.getsockname()[1])
