@@ -1,7 +1,9 @@
 """The source for data in memory: arrays, tensors, lists, and tuples or dictionaries of them."""
 
+import warnings
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -10,6 +12,8 @@ from lepton_ai.data.check import check_finite, check_lengths
 from lepton_ai.data.convert import to_rows, to_tensor
 from lepton_ai.data.source import Indexed
 from lepton_ai.data.tree import map_paths, map_tree
+
+_HELD = ("_x", "_y", "_weight")
 
 
 class Arrays(Indexed):
@@ -46,6 +50,17 @@ class Arrays(Indexed):
 
         return map_tree(rows, self._x), map_tree(rows, self._y), map_tree(rows, self._weight)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Tensors travel to other processes as numpy arrays: those on one machine can share the memory of these."""
+        return vars(self) | {name: map_tree(_to_numpy, getattr(self, name)) for name in _HELD}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        with warnings.catch_warnings():
+            # Memory that others share is read-only, of which torch warns; nothing is written to it here.
+            warnings.filterwarnings("ignore", "The given NumPy array is not writable", UserWarning)
+            vars(self).update({name: map_tree(_to_torch, state[name]) for name in _HELD})
+
     def part(self, start: int, stop: int) -> "Arrays":
         """The rows from `start` to before `stop`, sharing this source's memory."""
         parts = [map_tree(lambda tensor: tensor[start:stop], tree) for tree in (self._x, self._y, self._weight)]
@@ -64,6 +79,15 @@ class Arrays(Indexed):
     @property
     def weight_all(self) -> Tensor | None:
         return self._weight
+
+
+def _to_numpy(leaf: Any) -> Any:
+    shared = isinstance(leaf, Tensor) and leaf.device.type == "cpu" and leaf.dtype != torch.bfloat16
+    return leaf.numpy() if shared else leaf
+
+
+def _to_torch(leaf: Any) -> Any:
+    return torch.from_numpy(leaf) if isinstance(leaf, np.ndarray) and leaf.dtype != object else leaf
 
 
 def to_weight(values: Any) -> Tensor:

@@ -21,8 +21,8 @@ from lepton_ai.distributed.world import World
 
 log = logging.getLogger("lepton_ai.distributed")
 
-PLACING = 60.0
-"""Seconds to wait for room in the cluster."""
+PATIENCE = 10.0
+"""Seconds to wait for room in the cluster in silence."""
 
 
 class _GoneError(WorkerError):
@@ -43,7 +43,7 @@ def run_on_cluster(work: Callable[[World], Any], workers: Workers, cluster: str)
         fails, or naming a worker with other versions than the caller's.
     """
     ray = load_extra("ray", extra="cluster", purpose="training on a cluster")
-    with _connected(ray, cluster):
+    with _connected(ray, cluster), _while_it_answers(ray, cluster):
         handed = _handed(ray, work)
         count = workers.count
         for attempt in range(workers.restarts + 1):
@@ -66,14 +66,32 @@ def _connected(ray: Any, cluster: str) -> Iterator[None]:
         ray.init(address=cluster, logging_level=logging.WARNING)
     except Exception as error:
         raise UsageError(
-            f"the Ray cluster at {cluster!r} cannot be reached ({str(error).splitlines()[0]})",
+            f"the Ray cluster at {cluster!r} cannot be reached ({_first_line(error)})",
             at="fit(cluster=...)",
             fix="Is its head up (ray status), and the port open?",
         ) from error
     try:
         yield
     finally:
-        ray.shutdown()
+        with contextlib.suppress(Exception):  # of a cluster that is gone
+            ray.shutdown()
+
+
+@contextlib.contextmanager
+def _while_it_answers(ray: Any, cluster: str) -> Iterator[None]:
+    try:
+        yield
+    except (ConnectionError, ray.exceptions.RaySystemError, ray.exceptions.RpcError) as error:
+        # A program that is attached to a node itself does not come here: Ray ends it.
+        raise WorkerError(
+            f"the head of the cluster at {cluster!r} does not answer any more ({_first_line(error)})",
+            at="fit(cluster=...)",
+            fix="Start it again; with run= on storage that all nodes see the run goes on from its last checkpoint.",
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
 
 
 def _handed(ray: Any, work: Any) -> Any:
@@ -82,7 +100,7 @@ def _handed(ray: Any, work: Any) -> Any:
         return ray.put(work)
     except Exception as error:
         raise ConfigError(
-            f"{_unsendable(ray, work)} cannot be sent to other machines ({str(error).splitlines()[0]})",
+            f"{_unsendable(ray, work)} cannot be sent to other machines ({_first_line(error)})",
             at="fit(cluster=...)",
             fix="Make it where it is used: in on_train_begin of a callback, in build of a layer.",
         ) from error
@@ -113,16 +131,7 @@ def _attempt(ray: Any, handed: Any, count: int, workers: Workers, going_on: bool
     group = util.placement_group([needs] * count, strategy="SPREAD")
     seats: list[Any] = []
     try:
-        deadline = time.monotonic() + PLACING
-        while not group.wait(1.0) and time.monotonic() < deadline:
-            if going_on and _room(ray, workers) < count:  # the cluster takes a while to miss a node
-                raise _GoneError(f"a node is gone, with room for some of {count} workers")
-        if not group.wait(0.1):
-            raise WorkerError(
-                f"the cluster has no room for {count} workers of {needs} within {PLACING:.0f} s: it has "
-                f"{ {name: size for name, size in ray.cluster_resources().items() if name in needs} }",
-                fix="Take fewer workers, or lower their cpus= and gpus=.",
-            )
+        _await_room(ray, group, count, workers, needs, going_on)
         strategy = util.scheduling_strategies.PlacementGroupSchedulingStrategy
         seat = ray.remote(_Seat)
         for rank in range(count):
@@ -132,11 +141,30 @@ def _attempt(ray: Any, handed: Any, count: int, workers: Workers, going_on: bool
             )
         return _watched(ray, seats, handed, workers)
     except (ray.exceptions.RayActorError, ray.exceptions.NodeDiedError) as error:
-        raise _GoneError(f"a worker or its node is gone ({str(error).splitlines()[0]})") from error
+        raise _GoneError(f"a worker or its node is gone ({_first_line(error)})") from error
     finally:
-        for each in seats:
-            ray.kill(each)
-        util.remove_placement_group(group)
+        with contextlib.suppress(Exception):  # of a cluster that is gone: it has ended them
+            for each in seats:
+                ray.kill(each)
+            util.remove_placement_group(group)
+
+
+def _await_room(ray: Any, group: Any, count: int, workers: Workers, needs: dict[str, float], going_on: bool) -> None:
+    """Until there is room for all; others may be using it, or a cluster that grows be fetching machines."""
+    began, told = time.monotonic(), False
+    while not group.wait(1.0):
+        if going_on and _room(ray, workers) < count:  # the cluster takes a while to miss a node
+            raise _GoneError(f"a node is gone, with room for some of {count} workers")
+        there = {name: size for name, size in ray.cluster_resources().items() if name in needs}
+        waited = time.monotonic() - began
+        if waited > workers.timeout:
+            raise WorkerError(
+                f"no room for {count} workers of {needs} came within {workers.timeout:.0f} s: the cluster has {there}",
+                fix="Take fewer workers, lower their cpus= and gpus=, or wait longer with timeout=.",
+            )
+        if waited > PATIENCE and not told:
+            log.warning("waiting for room for %d workers of %s; the cluster has %s", count, needs, there)
+            told = True
 
 
 def _watched(ray: Any, seats: list[Any], handed: Any, workers: Workers) -> Any:

@@ -23,7 +23,8 @@ class Workers(msgspec.Struct, frozen=True, kw_only=True):
     `batch_norm`: over the "global" batch, or by each worker over its own part, "local".
     `sync`: "gradients" before each step, or "parameters" averaged after `every` steps that each worker takes alone.
     `wire`: what gradients travel as; "bfloat16" halves their bytes and keeps 8 bits of each.
-    `timeout`: seconds to wait for another worker in one exchange before the run ends with an error that names it.
+    `timeout`: seconds to wait for another worker in one exchange before the run ends with an error that names it; and
+    for room in a cluster.
     `restarts`: how often workers that were killed, or did not answer, are replaced before the run is given up.
     `cpus`, `gpus`: what each worker is given of a cluster.
 

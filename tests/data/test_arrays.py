@@ -1,3 +1,5 @@
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -39,3 +41,17 @@ def test_weights_are_one_number_each_finite_and_not_negative() -> None:
 def test_lengths_that_differ_name_both() -> None:
     with pytest.raises(DataError, match="x has 2 rows, y has 3"):
         Arrays([1.0, 2.0], [1, 2, 3])
+
+
+def test_other_processes_share_the_memory() -> None:
+    """What is sent out of band, as Ray does it to its object store, is read from there and not copied."""
+    source = Arrays({"a": np.arange(6.0, dtype="float32").reshape(3, 2)}, torch.tensor([0, 1, 2]), [1.0, 2.0, 3.0])
+    buffers: list[pickle.PickleBuffer] = []
+    text = pickle.dumps(source, protocol=5, buffer_callback=buffers.append)
+    frozen = [bytes(each) for each in buffers]
+    again = pickle.loads(text, buffers=frozen)
+    assert len(frozen) == 3 and again.x_all["a"].data_ptr() == np.frombuffer(frozen[0], "uint8").ctypes.data
+    x, y, weight = again.fetch(torch.tensor([2, 0]))
+    assert x["a"].tolist() == [[4.0, 5.0], [0.0, 1.0]] and y.tolist() == [2, 0] and weight.tolist() == [3.0, 1.0]
+    narrow = pickle.loads(pickle.dumps(Arrays(torch.ones(2, 1, dtype=torch.bfloat16))))
+    assert narrow.x_all.dtype == torch.bfloat16

@@ -1,9 +1,14 @@
-"""Trains on a Ray cluster of two nodes on this machine, one of which is lost: `python cluster_program.py FOLDER`."""
+"""Trains on a Ray cluster of two nodes on this machine: `python cluster_program.py FOLDER PART...`, a part being what
+happens to it."""
 
 import logging
+import os
+import signal
+import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,55 +49,111 @@ def fit(model: Any, *callbacks: Callback, **options: Any) -> Any:
     return model
 
 
-def main(folder: Path) -> None:
-    size = 100 * 2**20
-    head = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": "127.0.0.1", "object_store_memory": size}
-    cluster = Cluster(initialize_head=True, head_node_args=head)
-    other = cluster.add_node(num_cpus=1, object_store_memory=size, node_ip_address="127.0.0.1")
-    address = f"127.0.0.1:{cluster.address.rpartition(':')[2]}"
-    ray.init(address=address, logging_level=logging.ERROR)
-    try:
-        exact = Workers(count=2, reduction="exact")
-        whole = fit(compiled(mlp(dropout=0.3)), workers=Workers(reduction="exact"))
-        both = fit(compiled(mlp(dropout=0.3)), workers=exact, cluster=address)
-        assert same_state(whole, both) and without_seconds(whole.history) == without_seconds(both.history)
-        print("two nodes: the same bits", flush=True)
+class Program:
+    """A cluster of two nodes with a processor each, and what is done on it."""
 
+    def __init__(self, folder: Path) -> None:
+        size = 100 * 2**20
+        head = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": "127.0.0.1", "object_store_memory": size}
+        head["ray_client_server_port"] = CLIENT_PORT
+        self.folder, self.exact = folder, Workers(count=2, reduction="exact")
+        self.cluster = Cluster(initialize_head=True, head_node_args=head)
+        self.other = self.cluster.add_node(num_cpus=1, object_store_memory=size, node_ip_address="127.0.0.1")
+        self.address = f"127.0.0.1:{self.cluster.address.rpartition(':')[2]}"
+        ray.init(address=self.address, logging_level=logging.ERROR)
+
+    def close(self) -> None:
+        ray.shutdown()
+        self.cluster.shutdown()
+
+    def when_marked(self, mark: Path, do: Callable[[], object]) -> None:
+        """Call `do` once the file is there."""
+
+        def wait() -> None:
+            while not mark.exists():
+                time.sleep(0.01)
+            do()
+
+        threading.Thread(target=wait, daemon=True).start()
+
+    def both(self) -> str:
+        whole = fit(compiled(mlp(dropout=0.3)), workers=Workers(reduction="exact"))
+        both = fit(compiled(mlp(dropout=0.3)), workers=self.exact, cluster=self.address)
+        assert same_state(whole, both) and without_seconds(whole.history) == without_seconds(both.history)
+        return "two nodes, the same bits"
+
+    def errors(self) -> str:
         for callback, kind, text in (
             (Failing(), WorkerError, "worker 0 failed"),
             (Locked(), ConfigError, ".callbacks[0].lock (lock) cannot be sent"),
         ):
             try:
-                fit(compiled(mlp()), callback, workers=2, cluster=address)
+                fit(compiled(mlp()), callback, workers=2, cluster=self.address)
             except kind as error:
                 assert text in str(error), error
             else:
                 raise AssertionError(kind)
-        print("errors are named", flush=True)
+        return "errors are named"
 
-        mark = folder / "mark"
+    def interrupted(self) -> str:
+        mark = self.folder / "interrupt"
+        self.when_marked(mark, lambda: os.kill(os.getpid(), signal.SIGINT))
+        try:
+            fit(compiled(mlp()), Mark(mark), workers=2, cluster=self.address)
+        except KeyboardInterrupt:
+            deadline = time.monotonic() + 60
+            while ray.available_resources().get("CPU") != 2.0 and time.monotonic() < deadline:
+                time.sleep(0.2)
+            assert ray.available_resources()["CPU"] == 2.0
+            return "Ctrl-C left nothing running"
+        raise AssertionError("it was not interrupted")
 
-        def lose() -> None:
-            while not mark.exists():
-                time.sleep(0.01)
-            cluster.remove_node(other, allow_graceful=False)
-
-        threading.Thread(target=lose, daemon=True).start()
-        left = fit(
-            compiled(mlp(dropout=0.3)),
-            Mark(mark),
-            workers=exact,
-            cluster=address,
-            run=folder / "run",
-            checkpoint_every=3,
-        )
+    def loss(self) -> str:
+        mark = self.folder / "loss"
+        whole = fit(compiled(mlp(dropout=0.3)), workers=Workers(reduction="exact"))
+        self.when_marked(mark, lambda: self.cluster.remove_node(self.other, allow_graceful=False))
+        model = compiled(mlp(dropout=0.3))
+        folder = self.folder / "run"
+        left = fit(model, Mark(mark), workers=self.exact, cluster=self.address, run=folder, checkpoint_every=3)
         assert len(ray.nodes()) == 2 and sum(node["Alive"] for node in ray.nodes()) == 1
         assert same_state(whole, left) and without_seconds(whole.history) == without_seconds(left.history)
-        print("one node lost: the same bits", flush=True)
+        return "one node lost, the same bits"
+
+    def head(self) -> str:
+        """By a program that is no part of the cluster, as `ray://` is for: Ray ends those that are."""
+        mark = self.folder / "head"
+        code = CLIENT.format(root=str(Path(__file__).parents[2]), mark=str(mark), port=CLIENT_PORT)
+        head: Any = self.cluster.head_node
+        self.when_marked(mark, lambda: self.cluster.remove_node(head, allow_graceful=False))
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
+        assert "does not answer any more" in done.stdout, done.stdout + done.stderr[-3000:]
+        return "the head died, and it was said"
+
+
+CLIENT_PORT = 10099
+CLIENT = """
+import sys
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from lepton_ai.core import WorkerError
+from tests.contracts.fitting import compiled, mlp
+from tests.distributed.cluster_program import Mark, fit
+try:
+    fit(compiled(mlp()), Mark(Path({mark!r})), workers=2, cluster="ray://127.0.0.1:{port}")
+except WorkerError as error:
+    print(error)
+"""
+
+
+def main(folder: Path, parts: list[str]) -> None:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    program = Program(folder)
+    try:
+        for part in parts:
+            print("cluster:", getattr(program, part)(), flush=True)
     finally:
-        ray.shutdown()
-        cluster.shutdown()
+        program.close()
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2:])
