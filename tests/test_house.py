@@ -48,6 +48,9 @@ LATE = {
     "distributed/program.py": {
         "torch.distributed.elastic.multiprocessing": "torchrun's agent takes as long to load as a room",
         "torch.distributed.elastic.multiprocessing.errors": "as above",
+        "torch.distributed.elastic.rendezvous": "as above",
+        "torch.distributed.elastic.rendezvous.c10d_rendezvous_backend": "as above",
+        "torch.distributed.elastic.rendezvous.dynamic_rendezvous": "as above",
         "torch.distributed.launcher.api": "as above",
     },
     "core/extras.py": {"importlib.import_module": "optional packages come in here, in one place for all rooms"},

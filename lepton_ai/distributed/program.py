@@ -1,17 +1,22 @@
 """A whole program run by several workers on this machine, under torchrun's elastic agent: `lepton launch`."""
 
 import logging
+import socket
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch.distributed as dist
+
 from lepton_ai.core import StorageError, WorkerError
 from lepton_ai.distributed.roll_call import LOST
 from lepton_ai.distributed.workers import Workers, check_workers
 
 log = logging.getLogger("lepton_ai.distributed")
+
+_LOOPBACK = "127.0.0.1"
 
 
 def run_program(path: Path, arguments: Sequence[str] = (), *, workers: int = 1, restarts: int = 3) -> None:
@@ -49,22 +54,45 @@ def run_program(path: Path, arguments: Sequence[str] = (), *, workers: int = 1, 
 
 def _attempt(path: Path, arguments: Sequence[str], workers: int) -> None:
     from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs
+    from torch.distributed.elastic.rendezvous import rendezvous_handler_registry
     from torch.distributed.launcher.api import LaunchConfig, elastic_launch
 
+    rendezvous_handler_registry.register("lepton", _meeting)
     with tempfile.TemporaryDirectory(prefix="lepton-") as folder:
         config = LaunchConfig(
             min_nodes=1,
             max_nodes=1,
             nproc_per_node=workers,
-            rdzv_backend="c10d",
-            rdzv_endpoint="localhost:0",
+            rdzv_backend="lepton",
             run_id=Path(folder).name,
-            local_addr="localhost",
+            local_addr=_LOOPBACK,
             max_restarts=0,
             logs_specs=DefaultLogsSpecs(log_dir=folder),
         )
         start = elastic_launch(config, sys.executable)
         start("-u", "-m", "lepton_ai.distributed.entry", str(workers), str(path), *arguments)
+
+
+def _meeting(parameters: Any) -> Any:
+    """torchrun's way for workers to meet, on this machine alone: its own stores listen on all addresses."""
+    from torch.distributed.elastic.rendezvous.c10d_rendezvous_backend import C10dRendezvousBackend
+    from torch.distributed.elastic.rendezvous.dynamic_rendezvous import create_handler
+
+    class Backend(C10dRendezvousBackend):
+        name = parameters.backend
+
+    store = _store()
+    handler = create_handler(store, Backend(store, parameters.run_id), parameters)
+    handler._create_tcp_store_server = lambda *_: _store()  # type: ignore[method-assign]
+    return handler
+
+
+def _store() -> Any:
+    server = socket.create_server((_LOOPBACK, 0))
+    port = server.getsockname()[1]
+    return dist.TCPStore(  # type: ignore[attr-defined]
+        _LOOPBACK, port, is_master=True, wait_for_workers=False, master_listen_fd=server.detach()
+    )
 
 
 def _first(failures: dict[int, Any]) -> tuple[int, Any]:

@@ -51,6 +51,13 @@ history = model.fit(
 world = joined()
 np.save(here / f"losses-{world.rank}-of-{world.size}.npy", history["loss"])
 model.save(here / "model.lepton")
+if world.size > 1:
+    import psutil
+
+    parent = psutil.Process(os.getppid())
+    sockets = [each for process in (parent, *parent.children()) for each in process.net_connections("tcp")]
+    listening = [each.laddr.ip for each in sockets if each.status == psutil.CONN_LISTEN]
+    (here / f"listening-{world.rank}").write_text(" ".join(listening))
 """
 
 
@@ -75,6 +82,7 @@ def test_a_program_that_is_killed_goes_on_and_every_way_to_start_it_gives_the_sa
     (tmp_path / "launched").mkdir()
     run_program(program, [str(tmp_path / "launched"), "kill"], workers=2)
     assert (tmp_path / "launched/killed").exists()
+    assert set((tmp_path / "launched/listening-0").read_text().split()) == {"127.0.0.1"}
     (tmp_path / "torchrun").mkdir()
     command = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     subprocess.run([*command, program, tmp_path / "torchrun", "train"], check=True, timeout=120)
