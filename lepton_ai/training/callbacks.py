@@ -31,6 +31,7 @@ class Running(Protocol):
     loss_sum: float
     epoch_started: float
     waited: float
+    ordered: float
     schedule: Schedule
     learning_rate_scale: float
 

@@ -3,6 +3,7 @@
 One worker alone takes the same way and asks nobody.
 """
 
+import time
 from typing import NamedTuple
 
 import torch
@@ -90,11 +91,12 @@ class InOrder(Alone):
     """Gradients are made for each shard of the global batch by itself, and summed in the order of the shards.
 
     So are metrics and the changes of running statistics. What a worker computes of a shard does not depend on which
-    worker it is, nor do the sums: every number of workers gives the same bits.
+    worker it is, nor do the sums: every number of workers gives the same bits. The seconds that this takes are counted.
     """
 
     def make(self, batches: list[Batch]) -> Made:
         run, job = self.run, self.run.job
+        began, computed = time.perf_counter(), 0.0
         mine = job.workers.shards // job.world.size
         buffers = [each for each in run.module.buffers() if each.is_floating_point()]
         counts = [each for each in run.module.buffers() if not each.is_floating_point()]
@@ -110,8 +112,10 @@ class InOrder(Alone):
                 each.zero_()
             parts = [shard_of(batch, number) for batch in batches]
             self.step.number = job.world.rank * mine + number
+            before_this = time.perf_counter()
             loss = self.step.gradients(parts)
             self.step.count()
+            computed += time.perf_counter() - before_this
             share = sum(part.positions.numel() for part in parts) / rows
             changes = [(each - start) * share for each, start in zip(buffers, before, strict=False)]
             if number == 0:  # a step is one batch, for what counts them
@@ -130,6 +134,7 @@ class InOrder(Alone):
         for each, start in zip(sums, before[len(buffers) :], strict=True):
             each.add_(start)
         asked, due = job.world.sum(torch.tensor([float(run.interrupt.asked), float(run.checkpoint_due())])).tolist()
+        run.ordered += time.perf_counter() - began - computed
         return Made(loss, rows, asked > 0, due > 0)
 
     def trained(self) -> list[torch.nn.Parameter]:

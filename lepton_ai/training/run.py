@@ -70,6 +70,7 @@ class Run:
         self.parts = 1  # that each batch is taken in; more where memory did not suffice
         self.last_good: dict[str, Tensor] = {}
         self.epoch_started = self.waited = 0.0  # the seconds of this epoch in which there was no batch yet
+        self.ordered = 0.0  # those in which an exact reduction exchanged and added what other workers made
         self._seconds_before, self._began = 0.0, time.perf_counter()
         every = get_every(job.checkpoint_every)
         kept_in = job.folder or job.snapshots
@@ -107,7 +108,7 @@ class Run:
             self.job.objective.reset()
             self.head_sums.zero_()
             self.rows, self.loss_sum = 0, 0.0
-            self.epoch_started, self.waited = self.seconds, 0.0
+            self.epoch_started, self.waited, self.ordered = self.seconds, 0.0, 0.0
         if self.job.freezing is not None:
             self.job.freezing.thaw(self.epoch)
         self.last_good = {name: value.detach().clone() for name, value in self.module.state_dict().items()}
