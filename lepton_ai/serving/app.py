@@ -14,7 +14,6 @@ Every answer that is not 200 is JSON with `error`. `App` is a bare ASGI applicat
 import asyncio
 import functools
 import math
-import os
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -35,10 +34,10 @@ from lepton_ai.serving.model import InferReply, ServedModel
 from lepton_ai.serving.openapi import document
 from lepton_ai.serving.pages import front_page
 from lepton_ai.serving.service import Service
+from lepton_ai.serving.trace import follow
 
 _LENGTH = LENGTH_HEADER.lower().encode()
 _DIGITS = re.compile(rb"[0-9]{1,12}")
-_TRACE = re.compile(rb"00-([0-9a-f]{32})-[0-9a-f]{16}-([0-9a-f]{2})")
 _OPEN = ("/v2/health/live", "/v2/health/ready")  # without a token, for those who only look whether it lives
 _LARGE = 2**18  # bytes from which packing is done beside the event loop
 
@@ -141,7 +140,8 @@ class App:
         trace = ""
         answer_headers: list[tuple[bytes, bytes]] = []
         if b"traceparent" in headers:
-            trace, answer_headers = _trace(headers[b"traceparent"])
+            trace, told = follow(headers[b"traceparent"])
+            answer_headers = [(b"traceresponse", told)] if told else []
         try:
             body = request.body
             if b"content-encoding" in headers:
@@ -243,15 +243,6 @@ def _deadline(request: Request) -> float | None:
     if not _DIGITS.fullmatch(value) or not int(value):
         raise RequestError(at="Lepton-Timeout-Ms", got=value[:100].decode("latin-1"), expected="milliseconds")
     return request.started + int(value) / 1000
-
-
-def _trace(parent: bytes) -> tuple[str, list[tuple[bytes, bytes]]]:
-    """The trace's id, and the header that tells the caller of our part in it; nothing if there is no valid trace."""
-    found = _TRACE.fullmatch(parent)
-    if found is None or not int(found[1], 16):
-        return "", []
-    answer = b"00-%s-%s-%s" % (found[1], os.urandom(8).hex().encode(), found[2])
-    return found[1].decode(), [(b"traceresponse", answer)]
 
 
 async def _pack(content: bytes, encoding: str, headers: list[tuple[bytes, bytes]]) -> bytes:

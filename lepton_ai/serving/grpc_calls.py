@@ -10,6 +10,7 @@ from lepton_ai.serving.errors import ForbiddenError, UnauthorizedError, blame, r
 from lepton_ai.serving.grpc_codec import FINAL, read_request, write_response
 from lepton_ai.serving.grpc_messages import SERVICE, messages
 from lepton_ai.serving.service import Service
+from lepton_ai.serving.trace import follow
 
 AT_ONCE = 64  # requests of one stream that may be under way
 
@@ -118,6 +119,9 @@ class Calls:
 
     async def _infer(self, request: Any, context: Any) -> Any:
         started, service = time.perf_counter(), self._service
+        trace, told = follow(str(dict(_metadata(context)).get("traceparent", "")).encode("latin-1", "replace"))
+        if told:
+            context.set_trailing_metadata((("traceresponse", told.decode()),))
         model = service.model(request.model_name, request.model_version)
         size = request.ByteSize()
         service.hold(size)
@@ -125,12 +129,12 @@ class Calls:
             try:
                 asked = read_request(request)
             except BaseException as error:
-                service.count_failure(model, error, started)
+                service.count_failure(model, error, started, trace=trace)
                 raise
             left = context.time_remaining()
             deadline = None if left is None else started + left
             reply = await service.infer(
-                request.model_name, request.model_version, asked, deadline=deadline, started=started
+                request.model_name, request.model_version, asked, deadline=deadline, started=started, trace=trace
             )
             final = FINAL in request.parameters and request.parameters[FINAL].bool_param
             return write_response(reply.model_name, reply.model_version, reply.id, reply.outputs, final=final)

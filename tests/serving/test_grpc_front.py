@@ -82,6 +82,18 @@ def ask(folder: Path) -> Iterator[Asker]:
         asker.channel.close()
 
 
+def test_calls_are_part_of_a_trace(ask: Asker) -> None:
+    parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    known, seen = messages(), []
+    answer = known["ModelInferResponse"].FromString
+    call = ask.channel.unary_unary(f"/{SERVICE}/ModelInfer", lambda each: each.SerializeToString(), answer)
+    for metadata in ((("traceparent", parent),), (("traceparent", "00-0"),), ()):
+        _, done = call.with_call(infer_request(), timeout=20, metadata=metadata)
+        seen.append(dict(done.trailing_metadata()).get("traceresponse"))
+    first, *others = seen
+    assert str(first).startswith("00-0af7651916cd43dd8448eb211c80319c-") and first != parent and others == [None, None]
+
+
 def test_an_answer(ask: Asker) -> None:
     found = ask.infer()
     assert [each.name for each in found.outputs] == ["total", "double"]
