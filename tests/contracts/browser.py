@@ -1,12 +1,16 @@
 """A page in a real browser, measured."""
 
+import asyncio
 import html
 import json
 import re
 import shutil
 import subprocess
+import tempfile
 from pathlib import Path
 from typing import Any
+
+import aiohttp
 
 BROWSER = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
@@ -54,3 +58,42 @@ def measure(page: str, width: int, folder: Path) -> dict[str, Any]:
     assert found, done.stdout[:500] + done.stderr[-500:]
     facts: dict[str, Any] = json.loads(html.unescape(found[1]))
     return facts
+
+
+OPTIONS = "--headless --no-sandbox --disable-gpu --disable-background-networking --disable-sync --no-first-run"
+
+
+def used(url: str, script: str, folder: Path) -> Any:
+    """What `script`, the body of an async function, returns where it is run in the page at `url`, once that is there.
+
+    The browser is driven by its own protocol, so that the page's policy holds for the page, and not for us.
+    """
+    assert BROWSER is not None
+    profile = Path(tempfile.mkdtemp(dir=folder))
+    command = [BROWSER, *OPTIONS.split(), "--remote-debugging-port=0", f"--user-data-dir={profile}", "about:blank"]
+    browser = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        return asyncio.run(asyncio.wait_for(_evaluated(profile / "DevToolsActivePort", url, script), 60))
+    finally:
+        browser.kill()
+        browser.wait()
+
+
+async def _evaluated(told: Path, url: str, script: str) -> Any:
+    while not (told.exists() and "\n" in told.read_text()):
+        await asyncio.sleep(0.05)
+    port = told.read_text().splitlines()[0]
+    async with aiohttp.ClientSession() as session:
+        async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
+            (place,) = [page["webSocketDebuggerUrl"] for page in await answer.json() if page["type"] == "page"]
+        async with session.ws_connect(place) as socket:
+            await socket.send_json({"id": 1, "method": "Page.enable"})
+            await socket.send_json({"id": 2, "method": "Page.navigate", "params": {"url": url}})
+            while (await socket.receive_json()).get("method") != "Page.loadEventFired":
+                pass
+            wanted = {"expression": f"(async () => {{ {script} }})()", "awaitPromise": True, "returnByValue": True}
+            await socket.send_json({"id": 3, "method": "Runtime.evaluate", "params": wanted})
+            while (reply := await socket.receive_json()).get("id") != 3:
+                pass
+    assert "exceptionDetails" not in reply["result"], reply
+    return reply["result"]["result"].get("value")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lepton_ai.serving import ServerConfig, Service
+from lepton_ai.serving import ServerConfig, Service, ledger
 from lepton_ai.serving.http import MAX_CHUNKS, MAX_FIELDS, MAX_HEAD, Connection, Engine
 from lepton_ai.serving.messages import EVENTS, Request, Response
 
@@ -177,19 +177,24 @@ def test_idle_connections_are_closed() -> None:
 
 
 def test_a_client_that_does_not_read_is_cut_off() -> None:
+    service, answered = Service(config=ServerConfig(write_seconds=0.1)), asyncio.Event()
+
     async def large(request: Request) -> Response:
+        answered.set()
         return Response(200, b"a" * 2**25)
 
     async def dialogue(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         writer.write(GET)
-        await asyncio.sleep(0.5)
+        await answered.wait()
+        while service.ledger.row("", "")[ledger.IN_FLIGHT]:
+            await asyncio.sleep(0.01)
         writer.transport.resume_reading()  # type: ignore[attr-defined]
         with pytest.raises(ConnectionError):
             assert len(await reader.read()) < 2**25
             raise ConnectionResetError
 
-    talk(dialogue, handler=large, write_seconds=0.1)
+    talk(dialogue, handler=large, service=service)
 
 
 def test_connections_are_bounded() -> None:

@@ -16,7 +16,7 @@ from lepton_ai.serving import Repository, Security, Server, ServerConfig, Tls, c
 from lepton_ai.serving.management import Management
 from lepton_ai.serving.messages import Request, Response
 from tests.contracts import graphs
-from tests.contracts.browser import BROWSER
+from tests.contracts.browser import BROWSER, used
 from tests.contracts.bundles import write_bundle
 
 BODY = json.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [1, 2, 3]}]})
@@ -266,3 +266,20 @@ def test_the_live_page_draws_in_a_browser(folder: Path, tmp_path: Path, monkeypa
     assert "<td>rows</td><td>2</td><td>READY</td>" in page
     rate = re.search(r'data-total="rate"[^>]*>([\d,.]+)<', page)
     assert rate and float(rate[1].replace(",", "")) > 1
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(BROWSER is None, reason="needs a Chromium")
+def test_the_form_asks_the_model_in_a_browser(server: Server, tmp_path: Path) -> None:
+    click = """
+        const form = document.querySelector("form[data-path$='/rows/versions/2/infer']");
+        const said = form.querySelector("pre");
+        form.querySelector("textarea").value = WHAT;
+        form.querySelector("button").click();
+        while (said.textContent === "" || said.textContent === "…") await new Promise((go) => setTimeout(go, 20));
+        return said.textContent;
+    """
+    first, _, rest = used(f"{server.url}/", click.replace("WHAT", json.dumps(BODY)), tmp_path).partition("\n")
+    assert first.startswith("200  ") and "compute;dur=" in first
+    assert json.loads(rest)["outputs"][0]["data"] == [6.0]
+    assert used(f"{server.url}/", click.replace("WHAT", "'{'"), tmp_path).startswith('400\n{"error":')
