@@ -43,7 +43,7 @@ def run_on_cluster(work: Callable[[World], Any], workers: Workers, cluster: str)
         fails, or naming a worker with other versions than the caller's.
     """
     ray = load_extra("ray", extra="cluster", purpose="training on a cluster")
-    with _connected(ray, cluster), _while_it_answers(ray, cluster):
+    with _connected(ray, cluster):
         handed = _handed(ray, work)
         count = workers.count
         for attempt in range(workers.restarts + 1):
@@ -75,19 +75,6 @@ def _connected(ray: Any, cluster: str) -> Iterator[None]:
     finally:
         with contextlib.suppress(Exception):  # of a cluster that is gone
             ray.shutdown()
-
-
-@contextlib.contextmanager
-def _while_it_answers(ray: Any, cluster: str) -> Iterator[None]:
-    try:
-        yield
-    except (ConnectionError, ray.exceptions.RaySystemError, ray.exceptions.RpcError) as error:
-        # A program that is attached to a node itself does not come here: Ray ends it.
-        raise WorkerError(
-            f"the head of the cluster at {cluster!r} does not answer any more ({_first_line(error)})",
-            at="fit(cluster=...)",
-            fix="Start it again; with run= on storage that all nodes see the run goes on from its last checkpoint.",
-        ) from error
 
 
 def _first_line(error: Exception) -> str:

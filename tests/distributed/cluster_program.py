@@ -4,7 +4,6 @@ happens to it."""
 import logging
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -55,7 +54,6 @@ class Program:
     def __init__(self, folder: Path) -> None:
         size = 100 * 2**20
         head = {"num_cpus": 1, "include_dashboard": False, "node_ip_address": "127.0.0.1", "object_store_memory": size}
-        head["ray_client_server_port"] = CLIENT_PORT
         self.folder, self.exact = folder, Workers(count=2, reduction="exact")
         self.cluster = Cluster(initialize_head=True, head_node_args=head)
         self.other = self.cluster.add_node(num_cpus=1, object_store_memory=size, node_ip_address="127.0.0.1")
@@ -118,31 +116,6 @@ class Program:
         assert len(ray.nodes()) == 2 and sum(node["Alive"] for node in ray.nodes()) == 1
         assert same_state(whole, left) and without_seconds(whole.history) == without_seconds(left.history)
         return "one node lost, the same bits"
-
-    def head(self) -> str:
-        """By a program that is no part of the cluster, as `ray://` is for: Ray ends those that are."""
-        mark = self.folder / "head"
-        code = CLIENT.format(root=str(Path(__file__).parents[2]), mark=str(mark), port=CLIENT_PORT)
-        head: Any = self.cluster.head_node
-        self.when_marked(mark, lambda: self.cluster.remove_node(head, allow_graceful=False))
-        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=300)
-        assert "does not answer any more" in done.stdout, done.stdout + done.stderr[-3000:]
-        return "the head died, and it was said"
-
-
-CLIENT_PORT = 10099
-CLIENT = """
-import sys
-sys.path.insert(0, {root!r})
-from pathlib import Path
-from lepton_ai.core import WorkerError
-from tests.contracts.fitting import compiled, mlp
-from tests.distributed.cluster_program import Mark, fit
-try:
-    fit(compiled(mlp()), Mark(Path({mark!r})), workers=2, cluster="ray://127.0.0.1:{port}")
-except WorkerError as error:
-    print(error)
-"""
 
 
 def main(folder: Path, parts: list[str]) -> None:
