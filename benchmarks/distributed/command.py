@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from benchmarks.arguments import listed
 from benchmarks.distributed import peers
 from benchmarks.distributed.page import page
 from benchmarks.distributed.peers import FAMILY, PeerError, Taken
@@ -29,8 +30,8 @@ def options(arguments: list[str]) -> argparse.Namespace:
     """The arguments, checked."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks distributed")
     parser.add_argument("--turns", type=int, default=LEAST_TURNS, help="of all ways, on each workload")
-    parser.add_argument("--only", type=_listed(tuple(STEPS)), default=tuple(STEPS), help="workloads, as b,e")
-    parser.add_argument("--peers", type=_listed(tuple(FAMILY)), default=tuple(FAMILY), help="as ray-train,accelerate")
+    parser.add_argument("--only", type=listed(STEPS), default=tuple(STEPS), help="workloads, as b,e")
+    parser.add_argument("--peers", type=listed(FAMILY), default=tuple(FAMILY), help="as ray-train,accelerate")
     parser.add_argument("--out", type=Path, help="a folder for the results, instead of those of the repository")
     chosen = parser.parse_args(arguments)
     if chosen.turns < 1:
@@ -137,14 +138,3 @@ def _pythons(names: tuple[str, ...], report: Report) -> dict[str, Path]:
 
 def _call(peer: str, python: Path, name: str, folder: Path) -> Callable[[], Taken]:
     return lambda: peers.train(peer, python, name, folder, STEPS[name])
-
-
-def _listed(known: tuple[str, ...]) -> Any:
-    def names(text: str) -> tuple[str, ...]:
-        chosen = tuple(text.split(","))
-        unknown = [name for name in chosen if name not in known]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"no {unknown[0]!r}; there are {', '.join(known)}")
-        return chosen
-
-    return names

@@ -9,6 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import listed
 from benchmarks.serving.measures import (
     CONNECTIONS,
     BadAnswersError,
@@ -41,14 +42,9 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks serving")
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help="that count")
     parser.add_argument("--seconds", type=float, default=8.0, help="of each measurement")
-    parser.add_argument(
-        "--peers", type=lambda text: tuple(text.split(",")), default=tuple(PEERS), help="as lepton,empty"
-    )
+    parser.add_argument("--peers", type=listed(PEERS), default=tuple(PEERS), help="as lepton,empty")
     parser.add_argument("--out", type=Path, help="a folder for the results, instead of that of the repository")
     chosen = parser.parse_args(arguments)
-    unknown = [name for name in chosen.peers if name not in PEERS]
-    if unknown:
-        parser.error(f"no {unknown[0]!r}; there are {', '.join(PEERS)}")
     if chosen.rounds < 1 or chosen.seconds <= 0:
         parser.error("--rounds is 1 or more, --seconds above 0")
     partial = chosen.rounds < LEAST_ROUNDS or set(chosen.peers) < set(PEERS)

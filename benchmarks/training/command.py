@@ -6,6 +6,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from benchmarks.arguments import listed
 from benchmarks.training import floor
 from benchmarks.training.environments import BENCHMARKS, PEERS, NoEnvironmentError, interpreter
 from benchmarks.training.processes import Peer
@@ -25,8 +26,8 @@ def options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=LEAST_ROUNDS, help="that count, of each workload")
     parser.add_argument("--seconds", type=float, default=1.2, help="of steps of each peer in each round")
     parser.add_argument("--starts", type=int, default=2, help="of each peer, to the first trained batch; 0 for none")
-    parser.add_argument("--only", type=_listed(tuple(WORKLOADS)), default=tuple(WORKLOADS), help="workloads, as a,c")
-    parser.add_argument("--peers", type=_listed(PEERS), default=SINGLE, help="as lepton,torch")
+    parser.add_argument("--only", type=listed(WORKLOADS), default=tuple(WORKLOADS), help="workloads, as a,c")
+    parser.add_argument("--peers", type=listed(PEERS), default=SINGLE, help="as lepton,torch")
     parser.add_argument(
         "--bfloat16", action="store_const", const=PEERS, dest="peers", help='compare plan="auto" with peers in it, too'
     )
@@ -137,14 +138,3 @@ def save(report: dict[str, Any], out: Path | None) -> None:
     plot(report, image)
     text.write_text(page(report, text.read_text() if text.exists() else ""))
     print(f"written to {results}")
-
-
-def _listed(known: tuple[str, ...]) -> Any:
-    def names(text: str) -> tuple[str, ...]:
-        chosen = tuple(text.split(","))
-        unknown = [name for name in chosen if name not in known]
-        if unknown:
-            raise argparse.ArgumentTypeError(f"no {unknown[0]!r}; there are {', '.join(known)}")
-        return chosen
-
-    return names
