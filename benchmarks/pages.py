@@ -1,6 +1,26 @@
 """Results as pages: tables in Markdown, between markers that leave the words around them alone."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from lepton_ai.core import write_atomic
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+def save(
+    report: dict[str, Any], page: Callable[[dict[str, Any], str], str], name: str, text: str, out: Path | None
+) -> None:
+    """Write a report as `name`.json, and by `page` into the page `text`: into the folder `out`, or where the
+    repository has them."""
+    results = (REPOSITORY / "benchmarks" / "results" if out is None else out) / f"{name}.json"
+    place = (REPOSITORY / "docs" if out is None else out) / text
+    results.parent.mkdir(parents=True, exist_ok=True)
+    write_atomic(results, json.dumps(report, indent=1).encode() + b"\n")
+    write_atomic(place, page(report, place.read_text() if place.exists() else "").encode())
+    print(f"written to {results}", flush=True)
 
 
 def filled(old: str, blank: str, name: str, text: str) -> str:

@@ -1,5 +1,6 @@
 """What the benchmark of training computes from its rounds, and that its models are the same in Lepton and in torch."""
 
+import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -250,6 +251,15 @@ def test_the_plot_is_a_picture(tmp_path: Path) -> None:
     report = a_report({"a": a_workload(lepton=[3.0, 3.0], torch=[1.5, 1.4])}, {})
     tables.plot(report, tmp_path / "images" / "training.png")
     assert (tmp_path / "images" / "training.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_all_is_kept_in_a_folder(tmp_path: Path) -> None:
+    report = a_report({"a": a_workload(lepton=[3.0, 3.0], torch=[1.5, 1.4])}, {})
+    command.keep(report, tmp_path / "new")
+    assert json.loads((tmp_path / "new" / "training.json").read_text()) == report
+    text = (tmp_path / "new" / "benchmarks.md").read_text()
+    assert text == tables.page(report, "") and "(images/training.png)" in text
+    assert (tmp_path / "new" / "images" / "training.png").exists()
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """What `python -m benchmarks distributed` does."""
 
 import argparse
-import json
 import platform
 import statistics
 import tempfile
@@ -16,9 +15,10 @@ from benchmarks.distributed import peers
 from benchmarks.distributed.page import page
 from benchmarks.distributed.peers import FAMILY, PeerError, Taken
 from benchmarks.distributed.ways import Ways, starting
+from benchmarks.pages import save
 from benchmarks.training.environments import BENCHMARKS, NoEnvironmentError, environment
 from benchmarks.training.workloads import WORKLOADS, write
-from lepton_ai.core import this_machine, write_atomic
+from lepton_ai.core import this_machine
 
 STEPS = {"a": 300, "b": 12, "c": 500, "d": 200, "e": 6, "f": 14, "g": 10}
 COMPARED = ("b", "e")  # with the peers, and with the ceiling
@@ -62,7 +62,7 @@ def run(arguments: list[str]) -> None:
             folder = Path(place) / name
             write(name, folder)
             report["workloads"][name] = measure(name, folder, chosen.turns, pythons, report["failed"])
-        save(report, chosen.out)
+        save(report, page, "distributed", "workers-benchmark.md", chosen.out)
 
 
 def measure(name: str, folder: Path, turns: int, pythons: dict[str, Path], failed: dict[str, str]) -> Report:
@@ -109,16 +109,6 @@ def spread(values: list[float]) -> dict[str, float]:
         {'median': 2.0, 'low': 1.0, 'high': 3.0}
     """
     return {"median": statistics.median(values), "low": min(values), "high": max(values)}
-
-
-def save(report: Report, out: Path | None) -> None:
-    """Write results and page: into a folder, or where the repository has them."""
-    results, text = BENCHMARKS / "results" / "distributed.json", BENCHMARKS.parent / "docs" / "workers-benchmark.md"
-    if out is not None:
-        results, text = out / "distributed.json", out / "workers-benchmark.md"
-    results.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(results, json.dumps(report, indent=1).encode() + b"\n")
-    write_atomic(text, page(report, text.read_text() if text.exists() else "").encode())
 
 
 def _pythons(names: tuple[str, ...], report: Report) -> dict[str, Path]:

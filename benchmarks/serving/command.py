@@ -1,7 +1,6 @@
 """What `python -m benchmarks serving` does."""
 
 import argparse
-import json
 import random
 import shutil
 import statistics
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.arguments import listed
+from benchmarks.pages import save
 from benchmarks.serving.measures import (
     CONNECTIONS,
     BadAnswersError,
@@ -25,7 +25,7 @@ from benchmarks.serving.page import page
 from benchmarks.serving.servers import PEERS, NoServerError, ServerProcess
 from benchmarks.training.environments import BENCHMARKS, NoEnvironmentError, environment
 from benchmarks.training.intervals import counts, median, ticks
-from lepton_ai.core import this_machine, write_atomic
+from lepton_ai.core import this_machine
 
 LEAST_ROUNDS = 5
 LATE = 0.001  # seconds, from which on the generator measures itself
@@ -90,19 +90,8 @@ def run(arguments: list[str]) -> None:
     report["summary"] = summary(report["rounds"])
     report["pictures"] = picture_summary(report["rounds"])
     report["targets"] = targets(report)
-    save(report, chosen.out)
+    save(report, page, "serving", "serving-benchmark.md", chosen.out)
     tell(report)
-
-
-def save(report: dict[str, Any], out: Path | None) -> None:
-    """Write results and page: into a folder, or where the repository has them."""
-    results, text = BENCHMARKS / "results" / "serving.json", BENCHMARKS.parent / "docs" / "serving-benchmark.md"
-    if out is not None:
-        results, text = out / "serving.json", out / "serving-benchmark.md"
-    results.parent.mkdir(parents=True, exist_ok=True)
-    write_atomic(results, json.dumps(report, indent=1).encode() + b"\n")
-    write_atomic(text, page(report, text.read_text() if text.exists() else "").encode())
-    print(f"written to {results}")
 
 
 def installed(names: tuple[str, ...], report: dict[str, Any]) -> list[str]:

@@ -1,14 +1,14 @@
 """What `python -m benchmarks training` does."""
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from benchmarks.arguments import listed
+from benchmarks.pages import REPOSITORY, save
 from benchmarks.training import floor
-from benchmarks.training.environments import BENCHMARKS, PEERS, NoEnvironmentError, interpreter
+from benchmarks.training.environments import PEERS, NoEnvironmentError, interpreter
 from benchmarks.training.processes import Peer
 from benchmarks.training.rounds import measure, start_ups
 from benchmarks.training.summary import SINGLE, means, summarize, targets
@@ -77,9 +77,9 @@ def run(arguments: list[str]) -> None:
             report["targets"] = targets(report)
             tell(report, name)
             if chosen.out is not None:
-                save(report, chosen.out)
+                keep(report, chosen.out)
     if chosen.out is None:
-        save(report, None)
+        keep(report, None)
     for row in report["targets"]:
         figure = "-" if row["figure"] is None else f"{row['figure']:.2f}"
         verdict = {True: "met", False: "missed", None: "not measured"}[row["met"]]
@@ -125,16 +125,9 @@ def tell(report: dict[str, Any], name: str) -> None:
         print(f"   {peer:<17} {speed['value']:>11,.1f} samples/s{beside}", flush=True)
 
 
-def save(report: dict[str, Any], out: Path | None) -> None:
-    """Write results, page and plot: into a folder, or where the repository has them."""
-    docs = BENCHMARKS.parent / "docs"
-    places = [BENCHMARKS / "results" / "training.json", docs / "benchmarks.md", docs / "images" / "training.png"]
-    if out is not None:
-        places = [out / "training.json", out / "training.md", out / "training.png"]
-    for place in places:
-        place.parent.mkdir(parents=True, exist_ok=True)
-    results, text, image = places
-    results.write_text(json.dumps(report, indent=1) + "\n")
+def keep(report: dict[str, Any], out: Path | None) -> None:
+    """Write results, page and the plot that it shows: into a folder, or where the repository has them."""
+    image = (REPOSITORY / "docs" if out is None else out) / "images" / "training.png"
+    image.parent.mkdir(parents=True, exist_ok=True)
     plot(report, image)
-    text.write_text(page(report, text.read_text() if text.exists() else ""))
-    print(f"written to {results}")
+    save(report, page, "training", "benchmarks.md", out)
