@@ -4,7 +4,6 @@ python -m benchmarks.serving.mlserver_server PORT MODEL.onnx MAX_BATCH BATCH_SEC
 """
 
 import json
-import socket
 import sys
 import tempfile
 from pathlib import Path
@@ -15,6 +14,8 @@ from mlserver import MLModel
 from mlserver.cli.main import main as mlserver
 from mlserver.codecs import NumpyCodec
 from mlserver.types import InferenceRequest, InferenceResponse
+
+from benchmarks.serving.servers import free_port
 
 
 class Mlp(MLModel):  # type: ignore[misc]
@@ -42,7 +43,7 @@ def main() -> None:
         settings = {
             "host": "127.0.0.1",
             "http_port": int(port),
-            "grpc_port": _free_port(),
+            "grpc_port": free_port(),
             "metrics_endpoint": None,
             "parallel_workers": 0,
             "debug": False,
@@ -58,11 +59,6 @@ def main() -> None:
         (Path(place) / "model-settings.json").write_text(json.dumps(model))
         sys.argv[:] = ["mlserver", "start", place]
         mlserver()
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as held:
-        return int(held.getsockname()[1])
 
 
 if __name__ == "__main__":

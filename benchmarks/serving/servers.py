@@ -34,7 +34,6 @@ class Peer(NamedTuple):
 
 # The largest batch, and the seconds to wait for one to fill.
 BATCHES = (("1", "0"), ("16", "0.001"), ("64", "0.001"), ("64", "0.005"))
-MODELS = ("mlp", "image")
 PEERS = {
     "lepton": Peer(
         "",
