@@ -6,13 +6,12 @@ import statistics
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from benchmarks.arguments import listed
 from benchmarks.distributed import peers
-from benchmarks.distributed.page import page
+from benchmarks.distributed.page import Report, page
 from benchmarks.distributed.peers import FAMILY, PeerError, Taken
 from benchmarks.distributed.ways import Ways, starting
 from benchmarks.pages import save
@@ -23,7 +22,6 @@ from lepton_ai.core import this_machine
 STEPS = {"a": 300, "b": 12, "c": 500, "d": 200, "e": 6, "f": 14, "g": 10}
 COMPARED = ("b", "e")  # with the peers, and with the ceiling
 LEAST_TURNS = 5
-Report = dict[str, Any]
 
 
 def options(arguments: list[str]) -> argparse.Namespace:

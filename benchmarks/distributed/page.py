@@ -1,5 +1,6 @@
 """The results as a page."""
 
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks.pages import filled, markers, table
@@ -22,7 +23,6 @@ OWN = {
     "ceiling": "two that never talk, half a batch each",
 }
 Report = dict[str, Any]
-Rows = list[list[str]]
 
 
 def page(report: Report, old: str) -> str:
@@ -37,13 +37,12 @@ def tables(report: Report) -> str:
         f"{report['machine']}; {versions}. Medians of {report['turns']} turns, in brackets the smallest and the "
         "largest. Workers have one thread each.",
         table("What was wanted", ["", "wanted", "figure", ""], targets(report)),
-        _seconds(report),
-        table(
+        _by_way("Milliseconds for a step", report, "seconds", lambda each: f"{each['median'] * 1e3:,.4g}"),
+        _by_way(
             "Two workers' speed over each other way's, turn by turn",
-            ["", *_ways(report, "times_as_fast_as")],
-            _cells(
-                report, "times_as_fast_as", lambda each: f"{each['median']:.2f} ({each['low']:.2f}–{each['high']:.2f})"
-            ),
+            report,
+            "times_as_fast_as",
+            lambda each: f"{each['median']:.2f} ({each['low']:.2f}–{each['high']:.2f})",
         ),
         _wire(report),
         *(f"**Failed:** {way}: {why}" for way, why in report["failed"].items()),
@@ -51,7 +50,7 @@ def tables(report: Report) -> str:
     return "\n\n".join(parts)
 
 
-def targets(report: Report) -> Rows:
+def targets(report: Report) -> list[list[str]]:
     """Each target, its figure, and whether it is met."""
     rows = []
     for name, found in report["workloads"].items():
@@ -70,11 +69,6 @@ def targets(report: Report) -> Rows:
 
 def _row(what: str, least: float, figure: float) -> list[str]:
     return [what, f"at least {least:g}", f"{figure:.2f}", "met" if figure >= least else "missed"]
-
-
-def _seconds(report: Report) -> str:
-    rows = _cells(report, "seconds", lambda each: f"{each['median'] * 1e3:,.4g}")
-    return table("Milliseconds for a step", ["", *_ways(report, "seconds")], rows)
 
 
 def _wire(report: Report) -> str:
@@ -101,17 +95,14 @@ def _wire(report: Report) -> str:
     return f"{table('What travels in a step', heads, rows)}\n\n{note}"
 
 
-def _ways(report: Report, what: str) -> list[str]:
-    found = list(dict.fromkeys(way for each in report["workloads"].values() for way in each[what]))
-    return [OWN.get(way, way) for way in found]
-
-
-def _cells(report: Report, what: str, show: Any) -> Rows:
+def _by_way(title: str, report: Report, what: str, show: Callable[[dict[str, float]], str]) -> str:
+    """A table with a row for each workload and a column for each way that any of them was measured in."""
     ways = list(dict.fromkeys(way for each in report["workloads"].values() for way in each[what]))
-    return [
+    rows = [
         [_title(name, found), *(show(found[what][way]) if way in found[what] else "" for way in ways)]
         for name, found in report["workloads"].items()
     ]
+    return table(title, ["", *(OWN.get(way, way) for way in ways)], rows)
 
 
 def _title(name: str, found: Report) -> str:
