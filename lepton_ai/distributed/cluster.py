@@ -73,8 +73,16 @@ def _connected(ray: Any, cluster: str) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(Exception):  # of a cluster that is gone
+        with _closing():
             ray.shutdown()
+
+
+def _closing() -> contextlib.AbstractContextManager[None]:
+    """What one such step meets keeps no other from being taken, and does not hide what ended the work.
+
+    Where a `ray://` connection is lost, Ray raises plain Exceptions.
+    """
+    return contextlib.suppress(Exception)
 
 
 def _first_line(error: Exception) -> str:
@@ -130,9 +138,10 @@ def _attempt(ray: Any, handed: Any, count: int, workers: Workers, going_on: bool
     except (ray.exceptions.RayActorError, ray.exceptions.NodeDiedError) as error:
         raise _GoneError(f"a worker or its node is gone ({_first_line(error)})") from error
     finally:
-        with contextlib.suppress(Exception):  # of a cluster that is gone: it has ended them
-            for each in seats:
+        for each in seats:
+            with _closing():
                 ray.kill(each)
+        with _closing():
             util.remove_placement_group(group)
 
 

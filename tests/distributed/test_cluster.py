@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -42,6 +44,27 @@ def test_a_cluster_in_trouble(tmp_path: Path) -> None:
         "cluster: Ctrl-C left nothing running",
         "cluster: one node lost, the same bits",
     ]
+
+
+def test_every_worker_is_ended_whatever_ending_one_meets(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[Any] = []
+
+    def end(each: Any) -> None:
+        ended.append(each)
+        raise Exception("Ray Client is not connected")  # as Ray does
+
+    def fail(*_: Any) -> None:
+        raise WorkerError("worker 1 failed")
+
+    ray = MagicMock(kill=end)
+    ray.exceptions.RayActorError = ray.exceptions.NodeDiedError = KeyError
+    ray.remote.return_value.options.return_value.remote.side_effect = ["first", "second"]
+    ray.util.placement_group.return_value = group = MagicMock()
+    ray.util.remove_placement_group = end
+    monkeypatch.setattr(cluster, "_watched", fail)
+    with pytest.raises(WorkerError, match="worker 1 failed"):
+        cluster._attempt(ray, None, 2, Workers(count=2), going_on=False)
+    assert ended == ["first", "second", group]
 
 
 def test_other_versions_on_a_worker_are_refused() -> None:
