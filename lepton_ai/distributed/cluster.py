@@ -5,7 +5,6 @@ import datetime
 import logging
 import os
 import platform
-import socket
 import time
 from collections.abc import Callable, Iterator
 from importlib.metadata import version
@@ -15,6 +14,7 @@ import torch
 import torch.distributed as dist
 
 from lepton_ai.core import ConfigError, UsageError, WorkerError, load_extra
+from lepton_ai.distributed.meeting import open_store
 from lepton_ai.distributed.roll_call import LostWorkerError
 from lepton_ai.distributed.workers import Workers
 from lepton_ai.distributed.world import World
@@ -173,7 +173,7 @@ def _watched(ray: Any, seats: list[Any], handed: Any, workers: Workers) -> Any:
                     at="fit(cluster=...)",
                     fix="Install the same versions on all nodes.",
                 )
-    address = ray.get(seats[0].listen.remote(len(seats)))
+    address = ray.get(seats[0].listen.remote())
     threads = max(1, int(workers.cpus))
     ranks = {
         seat.run.remote(handed, rank, len(seats), address, workers.timeout, threads): rank
@@ -222,15 +222,11 @@ class _Seat:
     def versions(self) -> dict[str, str]:
         return versions()
 
-    def listen(self, size: int) -> tuple[str, int]:
+    def listen(self) -> tuple[str, int]:
         """Open the list by which workers find each other, on this node's address alone."""
         host = load_extra("ray", extra="cluster", purpose="a worker").util.get_node_ip_address()
-        server = socket.create_server((host, 0))
-        port = server.getsockname()[1]
-        self._store = dist.TCPStore(  # type: ignore[attr-defined]
-            host, port, size, is_master=True, wait_for_workers=False, master_listen_fd=server.detach()
-        )
-        return host, port
+        self._store = open_store(host)
+        return host, self._store.port
 
     def run(
         self, work: Callable[[World], Any], rank: int, size: int, address: tuple[str, int], timeout: float, threads: int

@@ -1,16 +1,14 @@
 """A whole program run by several workers on this machine, under torchrun's elastic agent: `lepton launch`."""
 
 import logging
-import socket
 import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch.distributed as dist
-
 from lepton_ai.core import StorageError, WorkerError
+from lepton_ai.distributed.meeting import open_store
 from lepton_ai.distributed.roll_call import LOST
 from lepton_ai.distributed.workers import Workers, check_workers
 
@@ -81,18 +79,10 @@ def _meeting(parameters: Any) -> Any:
     class Backend(C10dRendezvousBackend):
         name = parameters.backend
 
-    store = _store()
+    store = open_store(_LOOPBACK)
     handler = create_handler(store, Backend(store, parameters.run_id), parameters)
-    handler._create_tcp_store_server = lambda *_: _store()  # type: ignore[method-assign]
+    handler._create_tcp_store_server = lambda *_: open_store(_LOOPBACK)  # type: ignore[method-assign]
     return handler
-
-
-def _store() -> Any:
-    server = socket.create_server((_LOOPBACK, 0))
-    port = server.getsockname()[1]
-    return dist.TCPStore(  # type: ignore[attr-defined]
-        _LOOPBACK, port, is_master=True, wait_for_workers=False, master_listen_fd=server.detach()
-    )
 
 
 def _first(failures: dict[int, Any]) -> tuple[int, Any]:
