@@ -53,7 +53,7 @@ def take_plan(job: Job, interrupt: Interrupt) -> str:
     """
     found = None if job.folder is None else Checkpoints(job.folder).load()
     values = {} if found is None else found[2]
-    if "plan" in values and job.given == values["given_plan"]:
+    if "plan" in values and job.given == values.get("given_plan"):
         job.plan = msgspec.convert(values["plan"], ExecutionPlan)
         return f"plan: {job.plan.describe()}, of the checkpoint"
     if not job.race:

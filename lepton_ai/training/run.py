@@ -27,6 +27,7 @@ from lepton_ai.training.checkpoint import (
 )
 from lepton_ai.training.checkpoints import Checkpoints, get_every
 from lepton_ai.training.facts import differences, job_facts
+from lepton_ai.training.fields import COUNTERS, check_tensors, check_values
 from lepton_ai.training.history import History
 from lepton_ai.training.interrupt import Interrupt
 from lepton_ai.training.job import Job
@@ -248,7 +249,7 @@ class Run:
             "given_plan": self.job.given,
             "plan": msgspec.to_builtins(self.job.plan),
             "seconds": self.seconds,
-            **{name: getattr(self, name) for name in _COUNTERS},
+            **{name: getattr(self, name) for name in COUNTERS},
         }
         return take_snapshot(tensors, values)
 
@@ -265,11 +266,12 @@ class Run:
         """Go on from a checkpoint.
 
         Raises: StorageError if it is damaged, or of another model, optimiser, objective or plan, of other data or
-            batches, or of another version of torch.
+            batches, or of another version of torch; if it lacks something, or has what nobody would take.
         """
         self._take(path, *load_checkpoint(path))
 
     def _take(self, path: Path, tensors: dict[str, Tensor], values: dict[str, Any]) -> None:
+        check_values(path, values)
         groups = _grouped(tensors)
         if values["seed"] != self.job.seed:
             raise StorageError(
@@ -277,12 +279,15 @@ class Run:
                 at=str(path),
                 fix="Use another run folder, or remove this one.",
             )
-        found = differences(values.get("job", {}), self.facts)
+        found = differences(values["job"], self.facts)
         if found:
             fix = "Use another run folder, or remove this one."
             if "plan." in found:
                 fix += " To go on with it, compile with the plan that it had: plan=ExecutionPlan(...)."
             raise StorageError(f"belongs to a run with {found}", at=str(path), fix=fix)
+        averaged = self.average.parameters if self.average is not None and values["total_steps"] else ()
+        metrics = [f"metric/{index}" for index in range(len(self.job.objective.states))]
+        check_tensors(path, tensors, ["head_sums", *metrics, *(f"average/{index}" for index in range(len(averaged)))])
         try:
             self.module.load_state_dict(groups["weights"])
             restore_optimizer(self.optimizer, groups.get("optimizer", {}), values["optimizer"])
@@ -302,18 +307,22 @@ class Run:
             prefix = f"{index}/"
             mine = {k.removeprefix(prefix): v for k, v in groups.get("callback", {}).items() if k.startswith(prefix)}
             if own or mine:
-                callback.set_state(own | mine)
+                try:
+                    callback.set_state(own | mine)
+                except KeyError as error:
+                    raise StorageError(
+                        f"holds no {error} for callbacks[{index}]",
+                        at=str(path),
+                        expected=f"what a {type(callback).__name__} keeps",
+                        fix="Give the callbacks that the run had, in their order, or use another run folder.",
+                    ) from error
         if self.job.world.size > 1 and not self.job.world.leads and not self.job.workers.exact:
             for each in self.partial_sums():  # which the leader has
                 each.zero_()
         self.history = History(**values["history"] | {"interrupted": False})
-        for name in _COUNTERS:
+        for name in COUNTERS:
             setattr(self, name, values[name])
         self._seconds_before, self._began = values["seconds"], time.perf_counter()
-
-
-_COUNTERS: tuple[str, ...] = ("epoch", "step", "total_steps", "rows", "loss_sum", "parts", "epoch_started", "waited")
-_COUNTERS += ("learning_rate_scale", "stopping")
 
 
 def all_finite(module: nn.Module) -> bool:

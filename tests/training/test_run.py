@@ -9,7 +9,19 @@ from torch import Tensor, nn
 
 from lepton_ai.core import StorageError
 from lepton_ai.data import Arrays, Batch, Loader
-from lepton_ai.training import Callback, Job, Objective, Run, fit, get_optimizer, load_result
+from lepton_ai.training import (
+    Callback,
+    EarlyStopping,
+    History,
+    Job,
+    Objective,
+    ReduceLROnPlateau,
+    Run,
+    fit,
+    get_optimizer,
+    load_result,
+)
+from lepton_ai.training.checkpoint import load_checkpoint, save_checkpoint
 from lepton_ai.training.interrupt import Interrupt
 from lepton_ai.training.run import device_batch
 from tests.contracts.fitting import table
@@ -103,6 +115,48 @@ def test_a_checkpoint_of_another_optimizer(tmp_path: Path) -> None:
     fit(job(Norm(), folder=tmp_path))
     with pytest.raises(StorageError, match="belongs to a run with model 'Norm', this one has 'Linear'"):
         fit(job(nn.Linear(4, 3), folder=tmp_path))
+
+
+@pytest.mark.parametrize("lacking", ["loss_sum", "seed", "given_plan", "history.interrupted", "head_sums", "metric/0"])
+def test_a_checkpoint_that_lacks_something_is_refused(lacking: str, tmp_path: Path) -> None:
+    """As one does that was made before the loss was summed outside of tensors."""
+    path = tmp_path / "checkpoints" / "epoch-00001-step-00000000"
+    Run(job(Norm()), CPU, Interrupt()).save(path)
+    tensors, values = load_checkpoint(path)
+    for part in (tensors, values, values["history"]):
+        part.pop(lacking.removeprefix("history."), None)
+    save_checkpoint(path, tensors, values)
+    module, before = Norm(), Norm()
+    with pytest.raises(StorageError) as refused:
+        fit(job(module, folder=tmp_path))
+    assert str(refused.value) == (
+        f"{path}: lacks {lacking}, expected what this Lepton writes. "
+        "Use another run folder, remove this one, or go on with the Lepton that wrote it."
+    )
+    assert equal(module, before)
+
+
+def test_a_checkpoint_with_more_than_is_read_is_refused(tmp_path: Path) -> None:
+    path, run = tmp_path / "c", Run(job(Norm()), CPU, Interrupt())
+    run.save(path)
+    tensors, values = load_checkpoint(path)
+    del values["rows"], values["loss_sum"]
+    values["history"]["watts"] = []
+    save_checkpoint(path, tensors, values | {"weather": "fair"})
+    with pytest.raises(StorageError, match=r"lacks loss_sum, rows; has history\.watts, weather, expected what this"):
+        run.restore(path)
+    values |= {"rows": 0, "loss_sum": 0.0, "history": History().to_dict()}
+    save_checkpoint(path, tensors | {"loss_sum": torch.zeros(1)}, values)
+    with pytest.raises(StorageError, match="has loss_sum, expected"):
+        run.restore(path)
+
+
+def test_a_callback_that_misses_its_state_is_named(tmp_path: Path) -> None:
+    run = Run(job(Norm(), callbacks=[EarlyStopping("loss")]), CPU, Interrupt())
+    run.save(tmp_path / "c")
+    other = Run(job(Norm(), callbacks=[ReduceLROnPlateau("loss")]), CPU, Interrupt())
+    with pytest.raises(StorageError, match=r"no 'cooling' for callbacks\[0\], expected what a ReduceLROnPlateau"):
+        other.restore(tmp_path / "c")
 
 
 def test_a_schedule_sees_the_length_of_the_run() -> None:
