@@ -50,6 +50,8 @@ class Gradients:
         groups = _grouped([each for each in parameters if each.requires_grad][::-1])
         self._buckets = [_bucket(group, wire, FACTS if group is groups[-1] else 0) for group in groups]
         self._next, self._begun = 0, False
+        # Through shared memory the sum is the processors' own work: they have nothing to do meanwhile.
+        self._early = any(world.memory(bucket.flat.device) is None for bucket in self._buckets)
         self._group = group
         self._hooks = [
             weight.register_post_accumulate_grad_hook(self._taken(bucket, place))  # type: ignore[no-untyped-call]
@@ -83,12 +85,15 @@ class Gradients:
         for bucket in self._buckets[self._next :]:
             for place in bucket.waiting:
                 _put(bucket.weights[place].grad, bucket.views[place])
-            self._send(bucket)
+            if self._early:
+                self._send(bucket)
         if not rides:
             facts = self.world.sum(facts.clone())
         for bucket in self._buckets:
-            assert bucket.work is not None
-            self.world.exchange(bucket.work.wait)
+            if bucket.work is None:
+                self.world.sum(bucket.flat)
+            else:
+                self.world.exchange(bucket.work.wait)
             for weight, view in zip(bucket.weights, bucket.views, strict=True):
                 weight.grad = view if view.dtype == weight.dtype else view.to(weight.dtype)
         return last[:FACTS].clone() if rides else facts
@@ -110,7 +115,7 @@ class Gradients:
             _put(weight.grad, bucket.views[place])
             bucket.waiting.discard(place)
             # The last one waits for the facts.
-            while self._next < len(self._buckets) - 1 and not self._buckets[self._next].waiting:
+            while self._early and self._next < len(self._buckets) - 1 and not self._buckets[self._next].waiting:
                 self._send(self._buckets[self._next])
                 self._next += 1
 

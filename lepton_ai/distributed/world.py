@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from lepton_ai.core import WorkerError
 from lepton_ai.distributed.roll_call import LostWorkerError, lost
+from lepton_ai.distributed.shared_memory import SharedMemory, common_memory
 
 
 def _nowhere() -> str:
@@ -36,8 +37,20 @@ class World:
     def sum(self, tensor: Tensor) -> Tensor:
         """`tensor` summed over all workers, in place."""
         if self.size > 1:
-            self.exchange(dist.all_reduce, tensor)
+            memory = self.memory(tensor.device)
+            if memory is None:
+                self.exchange(dist.all_reduce, tensor)
+            else:
+                flat = tensor.view(-1)
+                self.exchange(memory.add, flat[None], flat)
         return tensor
+
+    def memory(self, device: torch.device) -> SharedMemory | None:
+        """What the workers share, if this is one machine and its processors compute. The first call is an exchange."""
+        if self.size == 1 or device.type != "cpu":
+            return None
+        memory: SharedMemory | None = self.exchange(common_memory)
+        return memory
 
     def most(self, tensor: Tensor) -> Tensor:
         """The largest of each element over all workers, in place."""
@@ -76,6 +89,11 @@ class World:
         rows, elements = parts.shape
         if self.size == 1:
             return _in_order(parts)
+        memory = self.memory(parts.device)
+        if memory is not None:
+            whole = parts.new_empty(elements)
+            self.exchange(memory.add, parts, whole)
+            return whole
         share = -(-elements // self.size)
         sent = parts.new_zeros((rows, self.size * share))
         sent[:, :elements] = parts

@@ -49,6 +49,7 @@ def test_the_leader_decides_and_averages_are_everyones(tmp_path: Path) -> None:
     assert {(tmp_path / f"rank-{rank}").read_text() for rank in range(3)} == {expected}
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("elements", [1, 7, 64])
 def test_sums_in_order_have_the_bits_of_one_worker(elements: int, tmp_path: Path) -> None:
     rows = torch.randn(4, elements, generator=torch.Generator().manual_seed(1)) * 10.0 ** torch.arange(4)[:, None]
