@@ -6,7 +6,8 @@ On the workloads of the benchmark of training, in Lepton (`ways`):
 
 - `one`: one worker of one thread; `threads`: one worker of two threads;
 - `two`: two workers of one thread that share each batch, and `local`: the same with batch_norm="local", which is what
-  the peers do; `exact`: with reduction="exact"; `bfloat16`: with that on the wire;
+  the peers do; `sockets`: that again, as if on two machines; `exact`: with reduction="exact"; `bfloat16`: with that on
+  the wire;
 - `ceiling`: two processes of one thread that each train on half batches and never talk: what this machine has to give.
 
 Beside it the same work on two workers of one thread each, in environments of their own (`peers`): torch's own

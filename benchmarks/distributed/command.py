@@ -13,7 +13,7 @@ from benchmarks.arguments import listed
 from benchmarks.distributed import peers
 from benchmarks.distributed.page import Report, page
 from benchmarks.distributed.peers import FAMILY, PeerError, Taken
-from benchmarks.distributed.ways import Ways, starting
+from benchmarks.distributed.ways import Ways, apart, starting
 from benchmarks.pages import save
 from benchmarks.training.environments import BENCHMARKS, NoEnvironmentError, environment
 from benchmarks.training.workloads import WORKLOADS, write
@@ -80,21 +80,24 @@ def measure(name: str, folder: Path, turns: int, pythons: dict[str, Path], faile
                 failed[f"{way} on ({name})"] = str(error)
                 del calls[way]
         print(f"({name})", {way: round(each.seconds, 4) for way, each in made[-1].items()}, flush=True)
-    exchange, size = ways.exchange()
+    alone = ways.exchange()
+    with apart():
+        alone_by_sockets = ways.exchange()
     found: Report = {
         "title": WORKLOADS[name].title,
         "batch": WORKLOADS[name].batch,
         "steps": STEPS[name],
         "seconds": {way: spread([turn[way].seconds for turn in made]) for way in calls},
         "bytes": {way: statistics.median(turn[way].bytes for turn in made) for way in calls},
-        "gradient_bytes": size,
-        "exchange_alone": exchange,
+        "gradient_bytes": ways.gradient_bytes(),
+        "exchange_alone": alone,
+        "exchange_alone_by_sockets": alone_by_sockets,
         "times_as_fast_as": {
             way: spread([turn[way].seconds / turn["two"].seconds for turn in made]) for way in calls if way != "two"
         },
     }
     if "ceiling" in calls:
-        hidden = [1 - (turn["local"].seconds - turn["ceiling"].seconds) / exchange for turn in made]
+        hidden = [1 - (turn["sockets"].seconds - turn["ceiling"].seconds) / alone_by_sockets for turn in made]
         found["hidden"] = spread([min(1.0, max(0.0, each)) for each in hidden])
     return found
 

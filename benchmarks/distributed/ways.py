@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import torch
@@ -14,7 +15,7 @@ from benchmarks.distributed.peers import Taken, taken
 from benchmarks.training.lepton_models import build, loss
 from benchmarks.training.workloads import SIDE, WORKLOADS, read
 from lepton_ai.data import ImageFolder
-from lepton_ai.distributed import Workers, World, launch
+from lepton_ai.distributed import Workers, World, launch, shared_memory
 from lepton_ai.distributed.gradients import FACTS, Gradients
 from lepton_ai.hal import ExecutionPlan
 from lepton_ai.rng import set_seed
@@ -46,6 +47,7 @@ class Ways:
             "one": lambda: self.train(Workers()),
             "threads": lambda: self.train(Workers(), threads=2),
             "two": lambda: self.train(Workers(count=2)),
+            "sockets": self.sockets,
         }
         if peers:
             found |= {
@@ -69,6 +71,11 @@ class Ways:
         model.fit(x, y, batch, steps_per_epoch=self.steps, verbose=0, callbacks=[hook], workers=workers)
         return taken(path)
 
+    def sockets(self) -> Taken:
+        """As two machines would, and without the exchanges of batch normalisation, so that only gradients travel."""
+        with apart():
+            return self.train(Workers(count=2, batch_norm="local"))
+
     def ceiling(self) -> Taken:
         """Half a batch in each of two processes that do not talk; the slower one's."""
         with tempfile.TemporaryDirectory() as place:
@@ -87,8 +94,12 @@ class Ways:
         found = [taken(self.folder.with_name(f"{self.folder.name}-alone-{rank}.json")) for rank in range(2)]
         return max(found, key=lambda each: each.seconds)
 
-    def exchange(self) -> tuple[float, int]:
-        """Seconds to exchange the gradients of a step with nothing to compute meanwhile, and their bytes."""
+    def gradient_bytes(self) -> int:
+        """Of one step."""
+        return sum(each.numel() * each.element_size() for each in self._weights())
+
+    def exchange(self) -> float:
+        """Seconds to exchange the gradients of a step with nothing to compute meanwhile."""
         weights = self._weights()
         path = self.folder.with_name(f"{self.folder.name}-exchange")
 
@@ -103,12 +114,17 @@ class Ways:
 
         with tempfile.TemporaryDirectory() as place:
             launch(work, 2, Path(place))
-        return float(path.read_text()), sum(each.numel() * each.element_size() for each in weights)
+        return float(path.read_text())
 
     def _weights(self) -> list[torch.nn.Parameter]:
         model, workload = build(self.name), WORKLOADS[self.name]
         model(torch.from_numpy(np.zeros((1, *workload.shape), "int64" if workload.tokens else "float32")))
         return [each for each in model.parameters() if each.requires_grad]
+
+
+def apart() -> Any:
+    """Workers that start meanwhile find no memory that they share, as on two machines."""
+    return mock.patch.object(shared_memory, "_shared", return_value=None)
 
 
 def starting() -> float:
