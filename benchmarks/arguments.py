@@ -3,6 +3,8 @@
 import argparse
 from collections.abc import Callable, Collection
 
+ONLY_A_PART = "a part of the benchmark would overwrite the results of the whole: name a folder, --out FOLDER"
+
 
 def listed(known: Collection[str]) -> Callable[[str], tuple[str, ...]]:
     """For argparse: names with commas between them, all of them known ones.

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from benchmarks.arguments import listed
+from benchmarks.arguments import ONLY_A_PART, listed
 from benchmarks.distributed import peers
 from benchmarks.distributed.page import Report, page
 from benchmarks.distributed.peers import FAMILY, PeerError, Taken
@@ -36,7 +36,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
         parser.error("--turns is 1 or more")
     partial = chosen.turns < LEAST_TURNS or set(chosen.only) < set(STEPS) or set(chosen.peers) < set(FAMILY)
     if partial and chosen.out is None:
-        parser.error("a part of the benchmark would overwrite the results of the whole: name a folder, --out FOLDER")
+        parser.error(ONLY_A_PART)
     return chosen
 
 

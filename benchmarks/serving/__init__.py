@@ -1,6 +1,6 @@
 """Serving beside its peers: LitServe, FastAPI with onnxruntime, and a handler that computes nothing.
 
-    python -m benchmarks serving [--rounds 5] [--seconds 8] [--peers lepton,empty] [--workers LITSERVE'S] [--out FOLDER]
+    python -m benchmarks serving [--rounds 5] [--seconds 8] [--peers lepton,empty] [--out FOLDER]
 
 Each peer runs in an environment of its own (`servers`) on the first core; whoever asks it runs on the second. wrk, with
 64 connections, measures what it can do; then Lepton's own open-loop generator holds 70 % of that, and measures how long

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arguments import listed
+from benchmarks.arguments import ONLY_A_PART, listed
 from benchmarks.pages import save
 from benchmarks.serving.measures import (
     CONNECTIONS,
@@ -49,7 +49,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
         parser.error("--rounds is 1 or more, --seconds above 0")
     partial = chosen.rounds < LEAST_ROUNDS or set(chosen.peers) < set(PEERS)
     if partial and chosen.out is None:
-        parser.error("a part of the benchmark would overwrite the results of the whole: name a folder, --out FOLDER")
+        parser.error(ONLY_A_PART)
     if shutil.which("wrk") is None:
         parser.error("wrk is not installed; Debian's package wrk has it")
     return chosen

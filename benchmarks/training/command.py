@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.arguments import listed
+from benchmarks.arguments import ONLY_A_PART, listed
 from benchmarks.pages import REPOSITORY, save
 from benchmarks.training import floor
 from benchmarks.training.environments import PEERS, NoEnvironmentError, interpreter
@@ -38,7 +38,7 @@ def options(arguments: list[str]) -> argparse.Namespace:
         parser.error("--rounds is 1 or more, --seconds above 0, --starts 0 or more")
     partial = chosen.rounds < LEAST_ROUNDS or set(chosen.only) < set(WORKLOADS) or not set(chosen.peers) >= set(SINGLE)
     if partial and chosen.out is None:
-        parser.error("a part of the benchmark would overwrite the results of the whole: name a folder, --out FOLDER")
+        parser.error(ONLY_A_PART)
     return chosen
 
 

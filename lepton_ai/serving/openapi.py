@@ -148,7 +148,10 @@ def _infer(service: Service) -> dict[str, Any]:
         "parameters": [header],
         "requestBody": {"required": True, "content": {"application/json": body}},
         "responses": {
-            "200": {"description": "The answer.", "content": {"application/json": answer}},
+            "200": {
+                "description": "The answer; with outputs in binary, JSON and then their bytes.",
+                "content": {"application/json": answer, "application/octet-stream": {}},
+            },
             **_failures(tuple(_ERRORS)),
         },
     }

@@ -55,7 +55,13 @@ def ask(operation: Any, mode: Any, examples: int) -> int:
     )
     def check(case: Any) -> None:
         nonlocal asked
-        case.call_and_validate(timeout=20)
+        unchecked = []
+        name = ("rows", "text", None)[asked % 3]  # a name by chance is nearly always unknown
+        if name and mode.value == "positive" and "model" in (case.path_parameters or {}):
+            case.path_parameters |= {"model": name} | ({"version": "1"} if "version" in case.path_parameters else {})
+            # What a model's inputs are, the document cannot say.
+            unchecked = [schemathesis.specs.openapi.checks.positive_data_acceptance]
+        case.call_and_validate(timeout=20, excluded_checks=unchecked)
         asked += 1
 
     check()
