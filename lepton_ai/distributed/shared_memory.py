@@ -15,6 +15,7 @@ import os
 import select
 import struct
 import time
+from weakref import WeakKeyDictionary
 
 import torch
 import torch.distributed as dist
@@ -43,6 +44,7 @@ class SharedMemory:
     """
 
     def __init__(self, descriptor: int, rank: int, size: int, timeout: float) -> None:
+        self._processes: dict[int, int] = {}
         self.rank, self.size, self.timeout = rank, size, timeout
         head = (1 + size + size * size) * _LINE
         start = -(-head // mmap.PAGESIZE) * mmap.PAGESIZE
@@ -54,7 +56,6 @@ class SharedMemory:
         self._c = ctypes.CDLL(None)
         self._turn = 0
         self._others = [each for each in range(size) if each != rank]
-        self._processes: dict[int, int] = {}
         os.close(os.pidfd_open(os.getpid()))  # whether it can be done, while there is a choice
 
     def __del__(self) -> None:
@@ -78,7 +79,10 @@ class SharedMemory:
     def watch(self) -> None:
         """Find the processes of the others, when all have signed."""
         for other in self._others:
-            self._processes[other] = os.pidfd_open(int.from_bytes(self._memory[self._line(other)], "little"))
+            try:
+                self._processes[other] = os.pidfd_open(int.from_bytes(self._memory[self._line(other)], "little"))
+            except ProcessLookupError:
+                raise RuntimeError(f"worker {other} has ended") from None
 
     def add(self, parts: Tensor, out: Tensor) -> None:
         """Write to `out`, `(elements,)`, the sum of all workers' `parts`, `(rows, elements)`: by worker, then by row.
@@ -133,7 +137,7 @@ class SharedMemory:
         return slice((1 + rank) * _LINE, (1 + rank) * _LINE + 8)
 
 
-_common: dict[object, SharedMemory | None] = {}  # of the present process group
+_common: WeakKeyDictionary[dist.ProcessGroup, SharedMemory | None] = WeakKeyDictionary()
 
 
 def common_memory() -> SharedMemory | None:
@@ -142,14 +146,15 @@ def common_memory() -> SharedMemory | None:
     The first call is an exchange: all workers make it at the same point.
     """
     group = dist.group.WORLD
+    assert group is not None
     if group not in _common:
-        _common.clear()
-        _common[group] = _shared(dist.get_rank(), dist.get_world_size())
+        _common[group] = _shared(group)
     return _common[group]
 
 
-def _shared(rank: int, size: int) -> SharedMemory | None:
-    timeout = dist.group.WORLD._get_backend(torch.device("cpu")).options._timeout.total_seconds()  # type: ignore
+def _shared(group: dist.ProcessGroup) -> SharedMemory | None:
+    rank, size = group.rank(), group.size()
+    timeout = group._get_backend(torch.device("cpu")).options._timeout.total_seconds()
     memory: SharedMemory | None = None
     # A process of the same number on another machine, or in another container, has other memory or none.
     card = torch.zeros(_LINE + 16, dtype=torch.uint8)
