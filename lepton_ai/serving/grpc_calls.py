@@ -13,6 +13,7 @@ from lepton_ai.serving.service import Service
 from lepton_ai.serving.trace import follow
 
 AT_ONCE = 64  # requests of one stream that may be under way
+_WATCH = 0.1  # seconds between two looks at whether the server is ready
 
 _CODES = {
     400: "INVALID_ARGUMENT",
@@ -108,6 +109,20 @@ class Calls:
     async def _check(self, request: Any, _: Any) -> Any:
         if request.service not in ("", SERVICE):
             raise NotFoundError(f"no service {request.service[:100]!r}")
+        return self._health()
+
+    async def watch(self, request: Any, _: Any) -> AsyncIterator[Any]:
+        """`Watch` of the health service: what `Check` says, now and when it changes. It ends when the server stops."""
+        known = request.service in ("", SERVICE)
+        unknown = self._messages.from_json("HealthCheckResponse", {"status": "SERVICE_UNKNOWN"})
+        yield self._health() if known else unknown
+        if self._service.is_ready():
+            while self._service.is_ready():
+                await asyncio.sleep(_WATCH)
+            if known:
+                yield self._health()
+
+    def _health(self) -> Any:
         status = "SERVING" if self._service.is_ready() else "NOT_SERVING"
         return self._messages.from_json("HealthCheckResponse", {"status": status})
 

@@ -104,6 +104,9 @@ class GrpcFront:
             calls.stream, request_deserializer=known["ModelInferRequest"].FromString, response_serializer=_serialize
         )
         health = {"Check": one(calls.health(), "HealthCheckRequest")}
+        health["Watch"] = library.unary_stream_rpc_method_handler(
+            calls.watch, request_deserializer=known["HealthCheckRequest"].FromString, response_serializer=_serialize
+        )
         return (
             library.method_handlers_generic_handler(SERVICE, handlers),
             library.method_handlers_generic_handler(HEALTH, health),

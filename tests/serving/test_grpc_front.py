@@ -42,6 +42,14 @@ class Asker:
         request = fields.pop("request", None) or known[kind.replace("Check", "HealthCheck")](**fields)
         return call(request, timeout=timeout, metadata=metadata)
 
+    def watch(self, service: str = "") -> Iterator[int]:
+        """The states that the health service tells, as they come."""
+        known = messages()
+        call = self.channel.unary_stream(
+            f"/{HEALTH}/Watch", lambda each: each.SerializeToString(), known["HealthCheckResponse"].FromString
+        )
+        return (each.status for each in call(known["HealthCheckRequest"](service=service), timeout=20))
+
     def infer(self, array: Any = X, **options: Any) -> Any:
         return self("ModelInfer", request=infer_request(array), **options)
 
@@ -201,3 +209,14 @@ def test_what_waits_too_long_is_late_and_what_was_begun_is_finished() -> None:
         stopping.join(20)
         ask.channel.close()
     assert len(answers) == 1 and runtime.rows == 1  # the late one was never computed
+
+
+def test_who_watches_hears_when_the_server_stops(folder: Path) -> None:
+    front = GrpcFront(0)
+    with Server([rows(folder)], port=0, fronts=[front]) as server:
+        ask = Asker(front.address)
+        known, unknown = ask.watch(SERVICE), ask.watch("x")
+        assert (next(known), next(unknown)) == (1, 3)
+        server.stop()
+        assert (list(known), list(unknown)) == ([2], [])
+        ask.channel.close()
