@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import cycle, islice
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -22,6 +23,7 @@ from lepton_ai.core import this_machine
 from lepton_ai.data import Indexed
 from lepton_ai.hal import ChosenPlan, ExecutionPlan, applied, get_device, recall, remember
 from lepton_ai.training.checkpoints import Checkpoints
+from lepton_ai.training.fields import read_plan
 from lepton_ai.training.interrupt import Interrupt
 from lepton_ai.training.job import Job
 from lepton_ai.training.run import Run
@@ -51,10 +53,9 @@ def take_plan(job: Job, interrupt: Interrupt) -> str:
     That of its newest checkpoint comes first, if the same was asked for there: a plan that won, or what was left of
     one that failed.
     """
-    found = None if job.folder is None else Checkpoints(job.folder).load()
-    values = {} if found is None else found[2]
+    path, _, values = (None if job.folder is None else Checkpoints(job.folder).load()) or (Path(), {}, {})
     if "plan" in values and job.given == values.get("given_plan"):
-        job.plan = msgspec.convert(values["plan"], ExecutionPlan)
+        job.plan = read_plan(path, values)
         return f"plan: {job.plan.describe()}, of the checkpoint"
     if not job.race:
         return f"plan: {job.plan.describe()}"

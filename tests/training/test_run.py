@@ -151,6 +151,15 @@ def test_a_checkpoint_with_more_than_is_read_is_refused(tmp_path: Path) -> None:
         run.restore(path)
 
 
+def test_a_plan_that_is_not_known_here_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoints" / "epoch-00001-step-00000000"
+    Run(job(Norm()), CPU, Interrupt()).save(path)
+    tensors, values = load_checkpoint(path)
+    save_checkpoint(path, tensors, values | {"plan": values["plan"] | {"threads": "all"}})
+    with pytest.raises(StorageError, match=r"epoch-00001-step-00000000: its plan cannot be read: .* at `\$.threads`"):
+        fit(job(Norm(), folder=tmp_path))
+
+
 def test_a_callback_that_misses_its_state_is_named(tmp_path: Path) -> None:
     run = Run(job(Norm(), callbacks=[EarlyStopping("loss")]), CPU, Interrupt())
     run.save(tmp_path / "c")
