@@ -21,7 +21,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-PLACE = 2**20
+PLACE = 2**22
 """Bytes of one worker's place: what goes through at a time. It stays in the cache of its core."""
 
 _LINE = 64  # bytes that two workers should not both write to; a sem_t fits
