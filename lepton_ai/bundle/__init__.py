@@ -16,7 +16,6 @@ from lepton_ai.bundle.manifest import (
 from lepton_ai.bundle.profile import Feature, Profile, encode_profile, parse_profile
 from lepton_ai.bundle.protocol import (
     LENGTH_HEADER,
-    Body,
     InferRequest,
     InferResponse,
     check_id,
@@ -24,10 +23,9 @@ from lepton_ai.bundle.protocol import (
     parse_response,
     read_classes,
     read_parameters,
-    render_request,
-    render_response,
 )
 from lepton_ai.bundle.reader import Bundle
+from lepton_ai.bundle.rendering import Body, render_request, render_response
 from lepton_ai.bundle.writer import Draft, amend, create
 
 __all__ = [

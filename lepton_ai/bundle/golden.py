@@ -12,14 +12,12 @@ import numpy as np
 from lepton_ai.bundle.codec import Array, dtype_of
 from lepton_ai.bundle.protocol import (
     LENGTH_HEADER,
-    Body,
     InferRequest,
     InferResponse,
     parse_request,
     parse_response,
-    render_request,
-    render_response,
 )
+from lepton_ai.bundle.rendering import Body, render_request, render_response
 
 _FRAME = re.compile(rb"%s: ([0-9]{1,12})\r\n\r\n" % LENGTH_HEADER.encode())
 _LARGE = 4096

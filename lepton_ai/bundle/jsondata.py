@@ -22,16 +22,16 @@ def _decoders(kind: Any) -> list[msgspec.json.Decoder[Any]]:
     return decoders
 
 
-_FP32 = Annotated[float, msgspec.Meta(gt=-_FP32_END, lt=_FP32_END)]
+FP32 = Annotated[float, msgspec.Meta(gt=-_FP32_END, lt=_FP32_END)]
 _INTS = _decoders(int)
 _DECODERS = {
-    "FP32": _decoders(_FP32),
+    "FP32": _decoders(FP32),
     "FP64": _decoders(float),
     "BOOL": _decoders(bool),
     "BYTES": _decoders(str),
     **{f"{sign}INT{bits}": _INTS for sign in ("", "U") for bits in (8, 16, 32, 64)},
 }
-_WITH_GAPS = {"FP32": _decoders(_FP32 | None), "FP64": _decoders(float | None)}
+_WITH_GAPS = {"FP32": _decoders(FP32 | None), "FP64": _decoders(float | None)}
 
 
 def _depth(text: bytes | memoryview) -> int:

@@ -1,4 +1,5 @@
-"""Bodies of the Open Inference Protocol v2: infer requests and answers, in JSON and with the binary tensor extension.
+"""Bodies of the Open Inference Protocol v2, read: infer requests and answers, in JSON and with the binary tensor
+extension. `rendering` writes them.
 
 Pure functions over bytes: the server answers with them, golden pairs are stored in them. A body with binary tensors
 is JSON followed by raw data, and `header_length` says where the JSON ends (None: all of it is JSON).
@@ -6,16 +7,16 @@ is JSON followed by raw data, and `header_length` says where the JSON ends (None
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-import orjson
 
-from lepton_ai.bundle.codec import Array, decode_tensor, dtype_of, element_count, encode_tensor, numpy_dtype
-from lepton_ai.bundle.jsondata import check_finite, json_data, parse_data
+from lepton_ai.bundle.codec import Array, decode_tensor, element_count, numpy_dtype
+from lepton_ai.bundle.jsondata import parse_data
 from lepton_ai.bundle.manifest import Signature
+from lepton_ai.bundle.plain import read_plain
 from lepton_ai.core import RequestError
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
@@ -55,13 +56,6 @@ class _Response(msgspec.Struct):
     outputs: tuple[_Tensor, ...]
     model_version: str = ""
     id: str = ""
-
-
-class Body(NamedTuple):
-    """A body and the length of its JSON part; None if it is JSON altogether."""
-
-    content: bytes
-    header_length: int | None
 
 
 class InferRequest(NamedTuple):
@@ -105,7 +99,11 @@ def parse_request(
         >>> parse_request(b'{"inputs": [{"name": "x", "datatype": "FP32", "shape": [2], "data": [1, 2]}]}').inputs
         {'x': array([1., 2.], dtype=float32)}
     """
-    if header_length == 0:
+    if header_length is None:
+        plain = read_plain(content)
+        if plain:
+            return InferRequest(plain)
+    elif header_length == 0:
         return _raw_request(content, signature)
     message, raw = _split(_request_decoder, content, header_length)
     check_id(message.id)
@@ -173,57 +171,6 @@ def parse_response(content: bytes, header_length: int | None = None) -> InferRes
     message, raw = _split(_response_decoder, content, header_length)
     outputs = _tensors("output", message.outputs, raw)
     return InferResponse(message.model_name, outputs, message.model_version, message.id)
-
-
-def render_request(
-    inputs: Mapping[str, Array],
-    *,
-    binary: bool = False,
-    id: str = "",
-    outputs: Iterable[str] = (),
-    top: int = 0,
-    parameters: Mapping[str, bool | int | float | str] | None = None,
-) -> Body:
-    """Write an infer request that asks for `outputs`, or else for all, in binary too if `binary`.
-
-    `top` asks of each of `outputs` only for so many best classes.
-
-    Raises: RequestError for what JSON cannot carry.
-
-    Example:
-        >>> render_request({"x": np.array([1, 2])}).content
-        b'{"inputs":[{"name":"x","datatype":"INT64","shape":[2],"data":[1,2]}]}'
-    """
-    message: dict[str, Any] = {"id": id} if id else {}
-    flags: dict[str, Any] = {"binary_data_output": True} if binary else {}
-    if flags or parameters:
-        message["parameters"] = {**flags, **(parameters or {})}
-    classes = {"parameters": {"classification": top}} if top else {}
-    wanted = [{"name": name, **classes} for name in outputs]
-    if wanted:
-        message["outputs"] = wanted
-    return _render(message, "inputs", inputs, dict.fromkeys(inputs, binary))
-
-
-def render_response(
-    model_name: str,
-    outputs: Mapping[str, Array],
-    *,
-    model_version: str = "",
-    id: str = "",
-    binary: Mapping[str, bool] | bool = False,
-) -> Body:
-    """Write an answer; `binary` says which outputs go as raw data.
-
-    Raises: RequestError for what JSON cannot carry (FP16, NaN, infinity, text that is not UTF-8).
-    """
-    message: dict[str, Any] = {"model_name": model_name}
-    if model_version:
-        message["model_version"] = model_version
-    if id:
-        message["id"] = id
-    flags = dict.fromkeys(outputs, binary) if isinstance(binary, bool) else binary
-    return _render(message, "outputs", outputs, flags)
 
 
 def _split(
@@ -375,23 +322,3 @@ def _raw_request(content: bytes, signature: Signature | None) -> InferRequest:
     if free and row:
         shape[free[0]] = len(content) // row
     return InferRequest({spec.name: decode_tensor(content, spec.dtype, shape, at=at)}, binary=True)
-
-
-def _render(message: dict[str, Any], field: str, tensors: Mapping[str, Array], binary: Mapping[str, bool]) -> Body:
-    blobs: list[bytes] = []
-    rendered: list[dict[str, Any]] = []
-    for name, array in tensors.items():
-        tensor: dict[str, Any] = {"name": name, "datatype": dtype_of(array), "shape": array.shape}
-        if binary[name]:
-            blobs.append(encode_tensor(array))
-            tensor["parameters"] = {"binary_data_size": len(blobs[-1])}
-        else:
-            tensor["data"] = json_data(array, at=f"{field[:-1]} {name!r}")
-        rendered.append(tensor)
-    message[field] = rendered
-    text = orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY)
-    if b"null" in text:  # as orjson prints what is not finite; and names may hold it
-        for name, array in tensors.items():
-            if not binary[name]:
-                check_finite(array, at=f"{field[:-1]} {name!r}")
-    return Body(b"".join((text, *blobs)), len(text)) if blobs else Body(text, None)

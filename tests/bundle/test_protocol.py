@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_ai.bundle import parse_request, parse_response, render_request, render_response
+from lepton_ai.bundle.plain import read_plain
 from lepton_ai.core import DataError, LeptonError, RequestError, ShapeError
 from tests.contracts.bundles import signature, spec
 
@@ -198,3 +199,36 @@ def test_any_damage_is_a_request_or_a_clear_error(content: bytes, cut: int, at: 
         except LeptonError:
             continue
         assert request.inputs
+
+
+@given(
+    shape=st.lists(st.integers(-1, 3), max_size=3),
+    data=st.one_of(
+        st.lists(st.one_of(st.integers(-3, 3), st.floats(width=32), st.none(), st.booleans()), max_size=6),
+        st.just([[1, 2], [3, 4]]),
+        st.just(10**40),
+    ),
+    datatype=st.sampled_from(["FP32", "FP64", "INT64", "BYTES", "FP16", "NONE"]),
+    more=st.sampled_from(["", ', "id": "7"', ', "unknown": 1', ', "inputs": []', ', "outputs": []']),
+    field=st.sampled_from(["", ', "name": "y"', ', "data": [1]', ', "unknown": [1]', ', "parameters": {}']),
+)
+@settings(deadline=None)
+def test_plain_requests_are_read_as_all_others_are(
+    shape: list[int], data: Any, datatype: str, more: str, field: str
+) -> None:
+    """The short way to read a request gives what the long way gives, or leaves it to that."""
+    tensor = json.dumps({"name": "x", "datatype": datatype, "shape": shape, "data": data})
+    content = f'{{"inputs": [{tensor[:-1]}{field}}}]{more}}}'.encode()
+    plain = read_plain(content)
+    if plain is None:
+        return
+    long = parse_request(content + b" " * 2**21).inputs  # longer than what is read the short way
+    assert list(plain) == list(long) == ["x"] and not more and not field
+    assert plain["x"].dtype == long["x"].dtype and plain["x"].shape == long["x"].shape
+    assert plain["x"].tolist() == long["x"].tolist()
+
+
+def test_plain_requests_are_read_the_short_way() -> None:
+    plain = read_plain(body())
+    assert plain is not None and plain["x"].tolist() == [[1, 2]]
+    assert read_plain(body(id="7")) is None and read_plain(b"[" * 10_000) is None and read_plain(b"\xff") is None
