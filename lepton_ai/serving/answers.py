@@ -1,11 +1,14 @@
 """Answers that any face of the server gives: JSON, pages, errors."""
 
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import orjson
 
 from lepton_ai.serving.errors import blame, retry_after
-from lepton_ai.serving.messages import HTML, JSON, Response
+from lepton_ai.serving.messages import HTML, JSON, Begin, Reply, Request, Response
 
 _GUARDS = (
     (b"x-content-type-options", b"nosniff"),
@@ -34,6 +37,22 @@ def not_allowed(method: str, allowed: str) -> Response:
     """405, and what is allowed instead."""
     text = f"{method[:20]} is not allowed here, {allowed} is"
     return Response(405, orjson.dumps({"error": text}), JSON, ((b"allow", allowed.encode()),))
+
+
+def in_task(handler: Callable[[Request], Coroutine[Any, Any, Response]]) -> Begin:
+    """For handlers that have to wait: each request is answered by a task. What it raises is an answer too."""
+
+    def begin(request: Request, reply: Reply) -> asyncio.Task[Response]:
+        task = asyncio.get_running_loop().create_task(handler(request))
+        task.add_done_callback(functools.partial(_hand_on, reply))
+        return task
+
+    return begin
+
+
+def _hand_on(reply: Reply, task: asyncio.Task[Response]) -> None:
+    error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    reply(task.result() if error is None else failure(error))
 
 
 def page(content: str) -> Response:

@@ -13,33 +13,25 @@ Every answer that is not 200 is JSON with `error`. `App` is a bare ASGI applicat
 
 import asyncio
 import functools
-import math
-import re
-import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from lepton_ai.bundle import LENGTH_HEADER, parse_request, render_response
-from lepton_ai.core import Channel, NotFoundError, RequestError
+from lepton_ai.core import Channel, NotFoundError
 from lepton_ai.serving.access import Hosts
 from lepton_ai.serving.answers import answer, failure, not_allowed
 from lepton_ai.serving.asgi import Scope, Send, run_lifespan, serve_request
 from lepton_ai.serving.body import Receive
 from lepton_ai.serving.config import ServerConfig
-from lepton_ai.serving.encoding import choose, pack, unpack
 from lepton_ai.serving.errors import ForbiddenError
 from lepton_ai.serving.events import RequestFinished
-from lepton_ai.serving.messages import BINARY, JSON, Request, Response
-from lepton_ai.serving.model import InferReply, ServedModel
+from lepton_ai.serving.exchange import Exchange
+from lepton_ai.serving.messages import Reply, Request, Response, Work
+from lepton_ai.serving.model import ServedModel
 from lepton_ai.serving.openapi import document
 from lepton_ai.serving.pages import front_page
 from lepton_ai.serving.service import Service
-from lepton_ai.serving.trace import follow
 
-_LENGTH = LENGTH_HEADER.lower().encode()
-_DIGITS = re.compile(rb"[0-9]{1,12}")
 _OPEN = ("/v2/health/live", "/v2/health/ready")  # without a token, for those who only look whether it lives
-_LARGE = 2**18  # bytes from which packing is done beside the event loop
 
 
 class App:
@@ -71,24 +63,43 @@ class App:
         await self.service.close()
 
     async def handle(self, request: Request) -> Response:
-        """The answer, whatever happens: errors are answers too."""
+        """The answer, for those who wait in a task."""
+        future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        work = self.begin(request, functools.partial(_pass_on, future))
+        try:
+            return await future
+        except asyncio.CancelledError as error:
+            if work is not None:
+                work.cancel()
+            return failure(error)
+
+    def begin(self, request: Request, reply: Reply) -> Work | None:
+        """Answer, whatever happens: errors are answers too. It is `messages.Begin`."""
         admission = self.service.admission
         try:
             self._check_sender(request)
             if admission.limited:
                 admission.enter(request.client)
-            try:
-                parts = request.path.split("/")
-                if parts[-1] == "infer" and 5 <= len(parts) <= 7 and parts[1:3] == ["v2", "models"]:
-                    if request.method != "POST":
-                        return not_allowed(request.method, "POST")
-                    return await self._infer(parts[3], _version(request.path, parts), request)
-                return self._show(request, parts)
-            finally:
-                if admission.limited:
-                    admission.leave(request.client)
-        except (Exception, asyncio.CancelledError) as error:
-            return failure(error)
+                reply = functools.partial(self._leave, request.client, reply)
+        except Exception as error:
+            reply(failure(error))
+            return None
+        try:
+            target = _target(request.path)
+            if target is None:
+                response = self._show(request, request.path.split("/"))
+            elif request.method != "POST":
+                response = not_allowed(request.method, "POST")
+            else:
+                return Exchange(self.service, self.service.model(*target), request, reply).begin()
+        except Exception as error:
+            response = failure(error)
+        reply(response)
+        return None
+
+    def _leave(self, client: str, reply: Reply, response: Response) -> None:
+        self.service.admission.leave(client)
+        reply(response)
 
     def _show(self, request: Request, parts: list[str]) -> Response:
         make = self.page(request.path, parts)
@@ -134,52 +145,6 @@ class App:
         if not access.open and request.path not in _OPEN:
             access.check(request.text(b"authorization"))
 
-    async def _infer(self, name: str, version: str, request: Request) -> Response:
-        service, headers = self.service, request.headers
-        model = service.model(name, version)
-        trace = ""
-        answer_headers: list[tuple[bytes, bytes]] = []
-        if b"traceparent" in headers:
-            trace, told = follow(headers[b"traceparent"])
-            answer_headers = [(b"traceresponse", told)] if told else []
-        try:
-            body = request.body
-            if b"content-encoding" in headers:
-                body = await self._unpack(request)
-            length = _json_length(headers)
-            asked = parse_request(body, length, signature=model.signature)
-            deadline = _deadline(request)
-        except BaseException as error:
-            service.count_failure(model, error, request.started, trace=trace)
-            raise
-        reply = await service.infer(
-            name, version, asked, deadline=deadline, gone=request.gone, started=request.started, trace=trace
-        )
-        content, header_length = render_response(
-            reply.model_name,
-            reply.outputs,
-            model_version=reply.model_version,
-            id=reply.id,
-            binary=asked.outputs or asked.binary,
-        )
-        if header_length is not None:
-            answer_headers.append((_LENGTH, b"%d" % header_length))
-        if b"accept-encoding" in headers:
-            encoding = choose(request.text(b"accept-encoding"))
-            if encoding:
-                content = await _pack(content, encoding, answer_headers)
-        if b"lepton-timing" in headers:
-            answer_headers.append((b"server-timing", _timing(request, reply)))
-        return Response(200, content, JSON if header_length is None else BINARY, tuple(answer_headers))
-
-    async def _unpack(self, request: Request) -> bytes:
-        """Unpacked, and what it grew by is held as well until the request ends; large bodies beside the event loop."""
-        limit, encoding = self.service.config.max_body, request.text(b"content-encoding")
-        if len(request.body) < _LARGE // 16:
-            return unpack(request.body, encoding, limit=limit)
-        work = functools.partial(unpack, request.body, encoding, limit=limit)
-        return await asyncio.get_running_loop().run_in_executor(None, work)
-
     def _server(self) -> Response:
         return answer(self.service.server_metadata())
 
@@ -214,52 +179,23 @@ class App:
     }
 
 
-def _version(path: str, parts: list[str]) -> str:
+def _pass_on(future: asyncio.Future[Response], response: Response) -> None:
+    if not future.done():
+        future.set_result(response)
+
+
+def _target(path: str) -> tuple[str, str] | None:
+    """The model and the version, "" for the newest, of an address for inference; None for other addresses."""
+    parts = path.split("/")
+    if parts[-1] != "infer" or not 5 <= len(parts) <= 7 or parts[1:3] != ["v2", "models"]:
+        return None
     if len(parts) == 5:
-        return ""
+        return parts[3], ""
     if len(parts) == 7 and parts[4] == "versions" and parts[5]:
-        return parts[5]
+        return parts[3], parts[5]
     raise NotFoundError(f"nothing is here: {path[:200]!r}", fix="The addresses begin with /v2.")
 
 
 def _readiness(service: Service, name: str, version: str) -> dict[str, Any]:
     service.model(name, version)
     return {"name": name, "ready": True}
-
-
-def _json_length(headers: dict[bytes, bytes]) -> int | None:
-    value = headers.get(_LENGTH)
-    if value is None:
-        return None
-    if not _DIGITS.fullmatch(value):
-        raise RequestError(at=LENGTH_HEADER, got=value[:100].decode("latin-1"), expected="a number, once")
-    return int(value)
-
-
-def _deadline(request: Request) -> float | None:
-    value = request.headers.get(b"lepton-timeout-ms")
-    if value is None:
-        return None
-    if not _DIGITS.fullmatch(value) or not int(value):
-        raise RequestError(at="Lepton-Timeout-Ms", got=value[:100].decode("latin-1"), expected="milliseconds")
-    return request.started + int(value) / 1000
-
-
-async def _pack(content: bytes, encoding: str, headers: list[tuple[bytes, bytes]]) -> bytes:
-    if len(content) < _LARGE:
-        packed = pack(content, encoding)
-    else:
-        packed = await asyncio.get_running_loop().run_in_executor(None, pack, content, encoding)
-    if packed is None:
-        return content
-    headers += ((b"content-encoding", encoding.encode()), (b"vary", b"accept-encoding"))
-    return packed
-
-
-def _timing(request: Request, reply: InferReply) -> bytes:
-    """Where the time went, as the header Server-Timing has it: milliseconds."""
-    total = time.perf_counter() - request.started
-    rest = max(0.0, total - reply.queue_seconds - reply.compute_seconds)
-    parts = {"queue": reply.queue_seconds, "compute": reply.compute_seconds, "other": rest, "total": total}
-    shown = {name: seconds for name, seconds in parts.items() if math.isfinite(seconds)}
-    return ", ".join(f"{name};dur={seconds * 1000:.3f}" for name, seconds in shown.items()).encode()

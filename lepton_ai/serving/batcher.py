@@ -10,6 +10,7 @@ less time than handing it to another thread would cost is computed on the loop. 
 
 import asyncio
 import functools
+import logging
 import math
 import time
 from collections.abc import Callable, Sequence
@@ -23,8 +24,10 @@ from lepton_ai.core import Channel, LeptonError, UnavailableError
 from lepton_ai.runtime import Runtime
 from lepton_ai.serving.errors import LateError, QueueFullError
 from lepton_ai.serving.events import BatchRan
-from lepton_ai.serving.line import Answer, Entry, Tensors, WaitingLine
+from lepton_ai.serving.line import Answer, Entry, Promise, Tensors, WaitingLine
+from lepton_ai.serving.outbox import Outbox
 
+_LOG = logging.getLogger("lepton_ai.serving")
 _POINTER = 8  # bytes that even an empty request takes
 _LONGEST_RETRY = 60  # seconds
 _QUICK = 0.0003  # seconds that a batch may keep the event loop from everything else
@@ -66,6 +69,7 @@ class Batcher:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self.batches = Channel[BatchRan]()
+        self.outbox = Outbox()  # through which its answers leave, if they leave by HTTP
         self._runtime, self._name, self._version, self._clock = runtime, name, version, clock
         self._merges = _has_free_batch(runtime.signature)
         self._max_batch = max_batch if self._merges else 1
@@ -75,6 +79,7 @@ class Batcher:
         self._counted = runtime.signature.inputs[0].name
         self._line = WaitingLine(max_count=max_queue, max_bytes=max_queue_bytes)
         self._instances = self._free = instances
+        self._before = 0.0  # seconds of the last run
         self._pace = 0.0  # seconds a row, smoothed
         self._scheduled = False
         self._closing: asyncio.Event | None = None
@@ -102,26 +107,41 @@ class Batcher:
         priority: int = 0,
         deadline: float = math.inf,
     ) -> Answer:
-        """The outputs for `feed`, which must fit the runtime's signature (`check_feed`).
+        """The outputs for `feed`, for those who wait in a task; see `submit`.
+
+        Raises: what `submit` raises; DisconnectedError if `gone`; LateError; and what the runtime raises.
+        """
+        future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        self.submit(feed, future, gone=gone, priority=priority, deadline=deadline)
+        return await future
+
+    def submit(
+        self,
+        feed: Tensors,
+        promise: Promise,
+        *,
+        gone: Callable[[], bool] | None = None,
+        priority: int = 0,
+        deadline: float = math.inf,
+    ) -> None:
+        """Let `feed`, which must fit the runtime's signature (`check_feed`), wait; `promise` is told what comes of it.
 
         `gone` is asked just before computing whether the answer has lost its reader. `priority` is 1 (first) to 10, 0
         the default. `deadline` is a time of the clock; whoever waits for the answer waits no longer than that.
 
-        Raises: QueueFullError; UnavailableError if the server stops; DisconnectedError if `gone`; LateError; and what
-        the runtime raises.
+        Raises: QueueFullError; UnavailableError if the server stops; LateError if it is too late already.
         """
         if self._closing is not None:
             raise UnavailableError("the server is stopping")
         now = self._clock()
         if now >= deadline:
             raise LateError("the deadline passed before the request could wait")
-        loop = asyncio.get_running_loop()
         rows = feed[self._counted].shape[0] if self._merges else 1
         key = tuple(feed[name].shape[1:] for name in self._varying) if self._varying else None
         size = _POINTER
         for array in feed.values():
             size += array.nbytes
-        entry = Entry(feed, rows, key, loop.create_future(), now, size=size, deadline=deadline, gone=gone)
+        entry = Entry(feed, rows, key, promise, now, size=size, deadline=deadline, gone=gone)
         try:
             self._line.push(entry, priority, now=now)
         except QueueFullError as error:
@@ -129,14 +149,10 @@ class Batcher:
         if self._free and not self._scheduled:
             # Not at once: what arrives in the same turn of the loop joins for free.
             self._scheduled = True
-            loop.call_soon(self._dispatch)
-        if deadline == math.inf:
-            return await entry.future
-        timer = loop.call_later(deadline - now, _expire, entry)
-        try:
-            return await entry.future
-        finally:
-            timer.cancel()
+            asyncio.get_running_loop().call_soon(self._dispatch)
+        if deadline != math.inf:
+            timer = asyncio.get_running_loop().call_later(deadline - now, _expire, entry)
+            promise.add_done_callback(lambda _: timer.cancel())
 
     async def close(self) -> None:
         """Refuse what comes, finish what waits, free the runtime."""
@@ -218,20 +234,13 @@ class Batcher:
     def _settle(self, entries: Sequence[Entry], batch: _Batch, started: float) -> None:
         self._free += 1
         seconds = batch.merging + batch.running + batch.splitting
-        failed = 0
-        for entry, outcome in zip(entries, batch.outcomes, strict=True):
-            failed += isinstance(outcome, BaseException)
-            if entry.future.done():
-                continue
-            if isinstance(outcome, BaseException):
-                entry.future.set_exception(outcome)
-            elif outcome is not None:
-                entry.future.set_result(Answer(outcome, started - entry.arrived, seconds))
+        failed = sum(isinstance(outcome, BaseException) for outcome in batch.outcomes)
         rows = sum(entry.rows for entry in entries)
         self._pace += 0.2 * (seconds / max(1, rows) - self._pace)
-        # Smaller batches say nothing about full ones; slower ones do, until they are quick again: the machine may have
-        # been busy with something else for a moment.
-        self._lately = max(self._batch_seconds, 0.9 * self._lately + 0.1 * batch.running)
+        # Smaller batches say nothing about full ones; slower ones do, until they are quick again. One alone does not:
+        # the machine was busy with something else for a moment, which a thread would not have been spared either.
+        self._lately = max(self._batch_seconds, 0.9 * self._lately + 0.1 * min(batch.running, self._before))
+        self._before = batch.running
         self.batches.emit(
             BatchRan(
                 model=self._name,
@@ -246,6 +255,18 @@ class Batcher:
                 outputs=batch.outputs,
             )
         )
+        with self.outbox:
+            for entry, outcome in zip(entries, batch.outcomes, strict=True):
+                promise = entry.future
+                if promise.done() or outcome is None:
+                    continue
+                try:
+                    if isinstance(outcome, BaseException):
+                        promise.set_exception(outcome)
+                    else:
+                        promise.set_result(Answer(outcome, started - entry.arrived, seconds))
+                except Exception as error:  # whoever cannot take an answer must not keep the others from theirs
+                    _LOG.error("an answer was not taken", exc_info=error)
 
 
 def _expire(entry: Entry) -> None:

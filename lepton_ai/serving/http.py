@@ -1,7 +1,8 @@
 """The HTTP/1.1 engine: httptools parses, whole requests go to a handler, whole answers go out.
 
-It does what ASGI would cost half of the time for: no message passing between server and application, one task for a
-request. Every wait and every size has a bound; whatever breaks one is answered in the words of the protocol.
+It does what ASGI would cost half of the time for: no message passing between server and application, and no task for a
+request. A head that was parsed before is not parsed again. Every wait and every size has a bound; whatever breaks one
+is answered in the words of the protocol.
 
     head      `MAX_HEAD` bytes and `MAX_FIELDS` headers within `head_seconds`     431, 400 or 408
     body      `max_body` bytes and `MAX_CHUNKS` chunks within `body_seconds`      413, 400 or 408
@@ -12,41 +13,35 @@ request. Every wait and every size has a bound; whatever breaks one is answered 
 import asyncio
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from email.utils import formatdate
-from http import HTTPStatus
 
 import httptools
 
-from lepton_ai.core import LeptonError, RequestError, TooLargeError, UnavailableError
+from lepton_ai.core import LeptonError, RequestError, UnavailableError
 from lepton_ai.serving import ledger
 from lepton_ai.serving.answers import failure
-from lepton_ai.serving.errors import HeadTooLargeError, TooSlowError
-from lepton_ai.serving.messages import Request, Response, path_of
+from lepton_ai.serving.errors import TooSlowError
+from lepton_ai.serving.heads import Heads
+from lepton_ai.serving.http_text import SMALL, event_head, head_of, whole
+from lepton_ai.serving.messages import Begin, Request, Response, Work
+from lepton_ai.serving.reader import Reader
 from lepton_ai.serving.service import Service
 
-MAX_HEAD = 16 * 1024
-MAX_FIELDS = 100
-MAX_CHUNKS = 65_536
 _PIPELINED = 8  # requests of one connection that wait behind the one that is answered
 _LINGER = 2.0  # seconds to go on reading after an error, so that the client can read it
 _LINGER_BYTES = 2**26
 _FRESH = 0.5  # seconds for a new connection to send its first request while the server stops
-_SMALL = 2**16  # answers below this go out in one piece with their head
-_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
-_OK = b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncontent-length: %d\r\n\r\n%b"
-_LINES[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
-
-Handler = Callable[[Request], Awaitable[Response]]
 
 
 class Engine:
-    """All connections of a server, and what they share. `log` is told of every answered request."""
+    """All connections of a server, and what they share. `begin` answers; `log` is told of every answered request."""
 
     def __init__(
-        self, handler: Handler, service: Service, *, log: Callable[[Request, int, float], object] | None = None
+        self, begin: Begin, service: Service, *, log: Callable[[Request, int, float], object] | None = None
     ) -> None:
-        self.handler, self.service, self.config, self.log = handler, service, service.config, log
+        self.begin, self.service, self.config, self.log = begin, service, service.config, log
+        self.heads = Heads()
         self.connections: set[Connection] = set()
         self.row = service.ledger.row("", "")
         self.closing = False
@@ -98,30 +93,21 @@ class Engine:
         self._sweeper = asyncio.get_running_loop().call_later(self._interval, self._sweep)
 
 
-class Connection(asyncio.Protocol):
+class Connection(Reader, asyncio.Protocol):
     """One client's connection: its requests are answered one after the other, in order."""
 
     def __init__(self, engine: Engine) -> None:
+        super().__init__(engine.service, engine.heads)
         self._engine = engine
-        self._parser = httptools.HttpRequestParser(self)
         self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport = None  # type: ignore[assignment]  # until the connection is made
-        self.deadline = time.perf_counter() + engine.config.head_seconds
         self._client = ""
         self._waiting: deque[tuple[Request, bool, int]] = deque()
-        self._task: asyncio.Task[None] | None = None
+        self._work: Work | None = None  # the answer that is on its way
+        self._starting = False  # a request has only just begun to be answered
+        self._last = self._untaken = False  # its answer is the connection's last; is out, but not taken yet
         self._writable: asyncio.Future[None] | None = None
-        self._ended = False  # nothing more is read but to be thrown away
-        self._thrown = self._complete = 0
-        self._reset()
-
-    def _reset(self) -> None:
-        self._url = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._head_bytes = self._fields = self._chunks = self._held = 0
-        self._parts: list[bytes] = []
-        self._in_head = self._in_body = False
-        self._raw = 0  # bytes of a head that is not complete
+        self._ended = self._lost = False  # nothing more is read but to be thrown away; nothing can be written
+        self._thrown = 0
 
     # -- asyncio -------------------------------------------------------------------------------------------------
 
@@ -139,7 +125,7 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The client left, or we closed: what it asked for is for nobody."""
-        self._ended = True
+        self._ended = self._lost = True
         self._engine.connections.discard(self)
         self._engine.row[ledger.IN_FLIGHT] -= 1
         self._release()
@@ -147,8 +133,8 @@ class Connection(asyncio.Protocol):
             self._engine.service.hold(-self._waiting.popleft()[2])
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
-        if self._task is not None:
-            self._task.cancel()
+        if self._work is not None:
+            self._work.cancel()
 
     def data_received(self, data: bytes) -> None:
         """Bytes came."""
@@ -158,12 +144,7 @@ class Connection(asyncio.Protocol):
                 self._transport.abort()
             return
         try:
-            before = self._complete
-            self._parser.feed_data(data)
-            if self._in_head and before == self._complete:
-                self._raw += len(data)  # the parser tells of whole fields only
-                if self._raw > MAX_HEAD:
-                    raise HeadTooLargeError(_TOO_LARGE_HEAD)
+            self._feed(data)
         except httptools.HttpParserUpgrade:
             self._ended = True  # the upgrade is declined by answering, the parser has stopped there
         except httptools.HttpParserCallbackError as error:
@@ -184,115 +165,81 @@ class Connection(asyncio.Protocol):
         if self._writable is not None and not self._writable.done():
             self._writable.set_result(None)
         self._writable = None
-        self.deadline = float("inf") if self._task else time.perf_counter() + self._engine.config.idle_seconds
-
-    # -- httptools -----------------------------------------------------------------------------------------------
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._reset()
-        self._in_head = True
-        if self._task is None:
-            self.deadline = time.perf_counter() + self._engine.config.head_seconds
-
-    def on_url(self, url: bytes) -> None:
-        """A part of the address."""
-        self._count(len(url))
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """A whole header."""
-        self._fields += 1
-        self._count(len(name) + len(value) + 4)
-        if self._fields > MAX_FIELDS:
-            raise HeadTooLargeError(f"the request has more than {MAX_FIELDS} headers")
-        name = name.lower()
-        self._headers[name] = b"%s, %s" % (self._headers[name], value) if name in self._headers else value
-
-    def on_headers_complete(self) -> None:
-        """The head is over."""
-        self._in_head, self._in_body = False, True
-        config, headers = self._engine.config, self._headers
-        if self._task is None:
-            self.deadline = time.perf_counter() + config.body_seconds
-        length = headers.get(b"content-length")
-        if length is not None and int(length) > config.max_body:
-            raise _too_large(config.max_body)
-        if headers.get(b"expect", b"").lower() == b"100-continue" and self._task is None:
-            self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def on_chunk_header(self) -> None:
-        """A chunk begins."""
-        self._chunks += 1
-        if self._chunks > MAX_CHUNKS:
-            raise TooLargeError(f"the body comes in more than {MAX_CHUNKS} chunks", fix="Send larger ones.")
-
-    def on_body(self, body: bytes) -> None:
-        """A part of the body."""
-        if self._held + len(body) > self._engine.config.max_body:
-            raise _too_large(self._engine.config.max_body)
-        self._engine.service.hold(len(body))
-        self._held += len(body)
-        self._parts.append(body)
-
-    def on_message_complete(self) -> None:
-        """The request is complete."""
-        self._in_body = False
-        self._complete += 1
-        parts = self._parts
-        body = parts[0] if len(parts) == 1 else b"".join(parts)
-        request = Request(
-            self._parser.get_method().decode("latin-1"),
-            path_of(self._url),
-            self._headers,
-            body,
-            client=self._client,
-            started=time.perf_counter(),
-        )
-        held, self._held = self._held, 0
-        keep = self._parser.should_keep_alive()
-        if self._task is None:
-            self._start(request, keep, held)
-        else:
-            self._waiting.append((request, keep, held))
-            if len(self._waiting) >= _PIPELINED:
-                self._transport.pause_reading()
+        self.deadline = float("inf") if self._busy else time.perf_counter() + self._engine.config.idle_seconds
+        if self._untaken:
+            self._go_on()
 
     # -- answering -----------------------------------------------------------------------------------------------
 
+    def _take(self, method: str, path: str, headers: dict[bytes, bytes], body: bytes, *, keep: bool, held: int) -> None:
+        """A request is there: begin with it, or let it wait behind the one that is answered."""
+        self._complete += 1
+        request = Request(method, path, headers, body, client=self._client, started=time.perf_counter())
+        if self._last:
+            self._engine.service.hold(-held)
+        elif self._busy:
+            self._waiting.append((request, keep, held))
+            if len(self._waiting) >= _PIPELINED:
+                self._transport.pause_reading()
+        else:
+            self._start(request, keep, held)
+            if not self._busy:
+                self._next()
+
     def _start(self, request: Request, keep: bool, held: int) -> None:
         self.deadline = float("inf")
-        self._task = self._loop.create_task(self._answer(request, keep, held))
+        self._request, self._keep, self._taken = request, keep, held
+        self._busy = self._starting = True
+        work = self._engine.begin(request, self._respond)
+        if work is not None:
+            self._work = work
+        self._starting = False
 
-    async def _answer(self, request: Request, keep: bool, held: int) -> None:
-        engine = self._engine
-        try:
-            response = await engine.handler(request)
-        except (Exception, asyncio.CancelledError) as error:
-            response = failure(error)
-        finally:
-            engine.service.hold(-held)
-        if self._transport.is_closing():
+    def _respond(self, response: Response) -> None:
+        """The answer to the request under way."""
+        engine, request = self._engine, self._request
+        self._work = None
+        engine.service.hold(-self._taken)
+        self._taken = 0
+        if self._lost or self._transport.is_closing():
             return
-        keep = keep and not response.close and not engine.closing
         if response.events is not None:
-            await self._stream(response)
-            keep = False
-        else:
-            self._write(response, keep=keep, head_only=request.method == "HEAD")
+            self._last = True
+            engine.service.outbox.flush()
+            self._work = self._loop.create_task(self._stream(request, response))
+            return
+        self._last = not self._keep or response.close or engine.closing
+        self._write(response, keep=not self._last, head_only=request.method == "HEAD")
         if engine.log is not None:
             engine.log(request, response.status, time.perf_counter() - request.started)
-        if self._writable is not None:
-            await self._writable
-        self._task = None
-        if not keep or (self._ended and not self._waiting):
-            self._transport.close()
-        elif self._waiting:
+        if self._writable is None:
+            self._go_on()
+        else:
+            self._untaken = True
+            self.deadline = time.perf_counter() + engine.config.write_seconds
+
+    def _go_on(self) -> None:
+        """An answer is out. Who began with the request goes on himself: a recursion would be as deep as requests are
+        many."""
+        self._busy = self._untaken = False
+        if not self._starting:
+            self._next()
+
+    def _next(self) -> None:
+        """End, or answer what waits, or wait."""
+        while not self._busy:
+            if self._last or (self._ended and not self._waiting):
+                self._last = True
+                self._engine.service.outbox.flush()
+                self._transport.close()
+                return
+            if not self._waiting:
+                if self.deadline == float("inf"):
+                    self._await_more()
+                return
             if len(self._waiting) == _PIPELINED:
                 self._transport.resume_reading()
             self._start(*self._waiting.popleft())
-        elif self.deadline == float("inf"):
-            self._await_more()
 
     def _await_more(self) -> None:
         config = self._engine.config
@@ -302,34 +249,33 @@ class Connection(asyncio.Protocol):
         self.deadline = time.perf_counter() + seconds
 
     def _write(self, response: Response, *, keep: bool, head_only: bool = False) -> None:
-        status, content, kind, headers, _, _ = response
-        if status == 200 and keep and not headers and not head_only and len(content) <= _SMALL:
-            date = self._engine.date  # as most answers are
-            self._transport.write(_OK % (date, kind, len(content), content))
+        outbox = self._engine.service.outbox
+        content = whole(response, self._engine.date) if keep and not head_only else None
+        if content is not None:
+            outbox.write(self._transport, content)
             return
-        lines = [_LINES.get(status) or b"HTTP/1.1 %d Error\r\n" % status, self._engine.date]
-        lines.append(b"content-type: %s\r\ncontent-length: %d\r\n" % (kind, len(content)))
-        lines += [b"%s: %s\r\n" % header for header in headers]
-        lines.append(b"\r\n" if keep else b"connection: close\r\n\r\n")
-        if head_only:
-            content = b""
-        if len(content) <= _SMALL:
-            lines.append(content)
-            self._transport.write(b"".join(lines))
+        outbox.flush()
+        head = head_of(response, self._engine.date, keep=keep)
+        if head_only or len(response.content) <= SMALL:
+            self._transport.write(head if head_only else head + response.content)
         else:
-            self._transport.writelines((b"".join(lines), content))
+            self._transport.writelines((head, response.content))
 
-    async def _stream(self, response: Response) -> None:
+    async def _stream(self, request: Request, response: Response) -> None:
         """Events as they come, until the client leaves or the server stops."""
         assert response.events is not None
-        head = b"content-type: %s\r\ncache-control: no-store\r\nconnection: close\r\n\r\n" % response.type
-        self._transport.write(_LINES[response.status] + self._engine.date + head)
-        async for event in response.events:
-            if self._transport.is_closing() or self._engine.closing:
-                return
-            self._transport.write(event)
-            if self._writable is not None:
-                await self._writable
+        try:
+            self._transport.write(event_head(response, self._engine.date))
+            async for event in response.events:
+                if self._transport.is_closing() or self._engine.closing:
+                    return
+                self._transport.write(event)
+                if self._writable is not None:
+                    await self._writable
+        finally:
+            if self._engine.log is not None:
+                self._engine.log(request, response.status, time.perf_counter() - request.started)
+            self._transport.close()
 
     # -- ends ----------------------------------------------------------------------------------------------------
 
@@ -348,24 +294,19 @@ class Connection(asyncio.Protocol):
 
     def close_if_idle(self, *, fresh: bool) -> None:
         """Close it if no request is under way; one that had none yet only if `fresh`."""
-        if (self._complete or fresh) and self._task is None and not self._in_head and not self._in_body:
+        if (self._complete or fresh) and not self._busy and not self._in_head and not self._in_body:
             self._transport.close()
 
     def cancel(self) -> None:
         """End what is under way; the client is told that the server stops."""
-        if self._task is not None:
-            self._task.cancel()
+        if self._work is not None:
+            self._work.cancel()
         else:
             self._transport.close()
 
     def abort(self) -> None:
         """Close at once."""
         self._transport.abort()
-
-    def _count(self, size: int) -> None:
-        self._head_bytes += size
-        if self._head_bytes > MAX_HEAD:
-            raise HeadTooLargeError(_TOO_LARGE_HEAD)
 
     def _refuse(self, error: BaseException) -> None:
         """Answer an error and end: what the client still sends is read for a moment, or it would never see it."""
@@ -376,21 +317,9 @@ class Connection(asyncio.Protocol):
         self._release()
         response = failure(error)
         self._engine.row[ledger.outcome_of(response.status)] += 1
-        if self._task is not None:
+        if self._busy:
             return  # the answer before it is not out yet: it will be the last
         self.deadline = time.perf_counter() + _LINGER
         self._write(response, keep=False)
         if self._transport.can_write_eof():
             self._transport.write_eof()
-
-    def _release(self) -> None:
-        self._engine.service.hold(-self._held)
-        self._held = 0
-        self._parts = []
-
-
-_TOO_LARGE_HEAD = f"the request's headers are larger than {MAX_HEAD} bytes"
-
-
-def _too_large(limit: int) -> TooLargeError:
-    return TooLargeError(f"the body is larger than {limit} bytes", fix="Send fewer rows at a time.")

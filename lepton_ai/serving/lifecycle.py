@@ -48,7 +48,7 @@ class Life:
         self._app, self._bound, self._tls, self._fronts = app, bound, tls, fronts
         config = app.service.config
         log = AccessLog(config.access_log).write if config.access_log else None
-        self._engine = Engine(app.handle, app.service, log=log)
+        self._engine = Engine(app.begin, app.service, log=log)
         self._listener: asyncio.Server | None = None
         self._spare: socket.socket | None = None
         self._hurry = asyncio.Event()

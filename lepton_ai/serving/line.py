@@ -5,11 +5,10 @@ worth `PATIENCE` seconds of waiting. So a first-class request overtakes what cam
 is overtaken for ever: whoever has waited long enough is first, whatever comes.
 """
 
-import asyncio
 import heapq
 import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from lepton_ai.bundle import Array
 from lepton_ai.serving.errors import DisconnectedError, LateError, QueueFullError
@@ -29,6 +28,26 @@ class Answer(NamedTuple):
     compute_seconds: float
 
 
+class Promise(Protocol):
+    """Whoever waits for an answer: an `asyncio.Future`, or one who needs no task.
+
+    It is told once. Of an error it passes on the news in a later turn of the event loop only: the line may be who says
+    so, and is not to be changed meanwhile.
+    """
+
+    def done(self) -> bool:
+        """Whether it was told, or waits no more."""
+
+    def set_result(self, result: Answer, /) -> None:
+        """The answer."""
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """Why there is none."""
+
+    def add_done_callback(self, callback: Callable[[Any], object], /) -> None:
+        """Call this once it is done."""
+
+
 class Entry:
     """A request that waits. `size` is in bytes, `key` is what its batch must share, times are the line's owner's."""
 
@@ -39,7 +58,7 @@ class Entry:
         feed: Tensors,
         rows: int,
         key: object,
-        future: "asyncio.Future[Answer]",
+        future: Promise,
         arrived: float,
         *,
         size: int = 0,

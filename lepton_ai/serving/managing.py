@@ -4,6 +4,7 @@ import asyncio
 import socket
 
 from lepton_ai.serving.access import Access
+from lepton_ai.serving.answers import in_task
 from lepton_ai.serving.http import Engine
 from lepton_ai.serving.management import Controls, Management
 from lepton_ai.serving.service import Service
@@ -27,6 +28,6 @@ async def manage(controls: Controls, bound: socket.socket | None, *, access: Acc
     if bound is None:
         return Manager(None, None)
     management = Management(controls, access=access)
-    engine = Engine(management.handle, Service())
+    engine = Engine(in_task(management.handle), Service())
     listener = await asyncio.get_running_loop().create_server(engine.protocol, sock=bound)
     return Manager(engine, listener)

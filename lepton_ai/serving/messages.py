@@ -1,7 +1,9 @@
-"""A request and its answer between an HTTP engine and the application: whole bodies, no transport."""
+"""A request and its answer between an HTTP engine and the application: whole bodies, no transport, and no task where
+nothing is waited for but other requests.
+"""
 
 from collections.abc import AsyncIterator, Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 from urllib.parse import unquote_to_bytes
 
 import httptools
@@ -15,8 +17,8 @@ EVENTS = b"text/event-stream"
 
 class Request:
     """`path` is unquoted and without its query; the names of `headers` are in lower case, several of one name joined
-    by a comma. `client` is the address it came from, `started` the time of `time.perf_counter` when it came. `gone`,
-    if the engine does not cancel by itself, says whether the client has left.
+    by a comma, and the whole is not to be changed. `client` is the address it came from, `started` the time of
+    `time.perf_counter` when it came. `gone`, if the engine does not cancel by itself, says whether the client has left.
     """
 
     __slots__ = ("body", "client", "gone", "headers", "method", "path", "started")
@@ -49,6 +51,18 @@ class Response(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
     close: bool = False
     events: AsyncIterator[bytes] | None = None
+
+
+class Work(Protocol):
+    """An answer that is on its way."""
+
+    def cancel(self) -> object:
+        """Give it up. It is answered nevertheless: that the server stops."""
+
+
+Reply = Callable[[Response], object]
+# Begins to answer: calls `Reply` once, before it returns, and then it returns None, or later.
+Begin = Callable[[Request, Reply], Work | None]
 
 
 def path_of(url: bytes) -> str:

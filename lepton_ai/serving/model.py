@@ -23,6 +23,7 @@ from lepton_ai.serving.batcher import Batcher
 from lepton_ai.serving.classes import classify
 from lepton_ai.serving.config import ServerConfig
 from lepton_ai.serving.events import BatchRan
+from lepton_ai.serving.line import Answer, Promise
 
 _TYPES = {"BYTES": "TYPE_STRING"}
 _MOST_SIZES = 256  # so many sizes of batches are told apart in the statistics
@@ -128,24 +129,35 @@ class ServedModel:
             config=config,
         )
 
-    async def infer(
-        self, request: InferRequest, *, gone: Callable[[], bool] | None = None, deadline: float = math.inf
-    ) -> InferReply:
-        """Check and compute. `deadline` is a time of `time.perf_counter`.
+    def submit(
+        self,
+        request: InferRequest,
+        promise: Promise,
+        *,
+        gone: Callable[[], bool] | None = None,
+        deadline: float = math.inf,
+    ) -> None:
+        """Check it and let it wait. Of the answer that `promise` is told, `reply` makes what was asked for. `deadline`
+        is a time of `time.perf_counter`.
 
         Raises: ShapeError, UnknownNameError, DataError, RequestError and its children.
         """
         check_feed(self.signature, request.inputs)
-        wanted = request.outputs
-        for name in wanted:
+        for name in request.outputs:
             if name not in self._outputs:
                 raise unknown_name("output", name, self._outputs)
         if request.timeout:
             deadline = min(deadline, time.perf_counter() + request.timeout / 1e6)
-        answer = await self.batcher.infer(request.inputs, gone=gone, priority=request.priority, deadline=deadline)
+        self.batcher.submit(request.inputs, promise, gone=gone, priority=request.priority, deadline=deadline)
+
+    def reply(self, request: InferRequest, answer: Answer) -> InferReply:
+        """What was asked for, out of the batcher's answer.
+
+        Raises: DataError, RequestError for classes that cannot be had.
+        """
         outputs = answer.outputs
-        if wanted:
-            outputs = {name: outputs[name] for name in wanted}
+        if request.outputs:
+            outputs = {name: outputs[name] for name in request.outputs}
         if request.classes:
             best = request.classes
             outputs = {

@@ -15,10 +15,12 @@ from lepton_ai.bundle import InferRequest, check_name
 from lepton_ai.core import BundleError, Channel, NotFoundError, UnavailableError, unknown_name
 from lepton_ai.serving import ledger
 from lepton_ai.serving.access import Access, Admission
+from lepton_ai.serving.asking import Asking
 from lepton_ai.serving.config import ServerConfig
 from lepton_ai.serving.errors import status_of
 from lepton_ai.serving.events import RequestFinished
 from lepton_ai.serving.model import InferReply, ServedModel
+from lepton_ai.serving.outbox import Outbox
 from lepton_ai.serving.repository import Repository
 
 EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "model_repository", "statistics"]
@@ -44,6 +46,7 @@ class Service:
         self.admission = Admission(self.config)
         self.finished = Channel[RequestFinished]()
         self.ledger = counters or ledger.Ledger()
+        self.outbox = Outbox()
         self.ready = True
         self.pending = 0
         self.on_drain: Callable[[], object] = lambda: None
@@ -70,6 +73,7 @@ class Service:
     def add(self, model: ServedModel) -> ServedModel | None:
         """Let `model` answer from the next request on; gives back what answered in its place until now."""
         model.counters = self.ledger.row(model.name, model.version)
+        model.batcher.outbox = self.outbox
         versions = self._versions.setdefault(model.name, {})
         before = versions.get(model.version)
         versions[model.version] = model
@@ -115,23 +119,63 @@ class Service:
         started: float | None = None,
         trace: str = "",
     ) -> InferReply:
-        """The answer. `deadline` and `started` are times of `time.perf_counter`.
+        """The answer, for those who wait in a task; see `submit`.
 
         Raises: NotFoundError, UnavailableError, ShapeError, DataError, RequestError and its children.
         """
+        future: asyncio.Future[InferReply] = asyncio.get_running_loop().create_future()
+        tell = functools.partial(_pass_on, future)
+        asking = self.submit(name, version, request, tell, deadline=deadline, gone=gone, started=started, trace=trace)
+        try:
+            return await future
+        except asyncio.CancelledError:
+            asking.cancel()
+            raise
+
+    def submit(
+        self,
+        name: str,
+        version: str,
+        request: InferRequest,
+        tell: Callable[[InferReply | BaseException], object],
+        *,
+        deadline: float | None = None,
+        gone: Callable[[], bool] | None = None,
+        started: float | None = None,
+        trace: str = "",
+    ) -> Asking:
+        """Ask without a task: `tell` is called once, after this returned, with the answer or with why there is none.
+        `deadline` and `started` are times of `time.perf_counter`.
+
+        Raises: what is wrong with the request, if that is known at once; `tell` is not called then.
+        """
         began = time.perf_counter() if started is None else started
         model = self.model(name, version)
+        asking = Asking(model, request, functools.partial(self._finish, model, began, trace, tell))
         row = model.counters
         row[ledger.IN_FLIGHT] += 1
         try:
-            reply = await model.infer(request, gone=gone, deadline=math.inf if deadline is None else deadline)
+            model.submit(request, asking, gone=gone, deadline=math.inf if deadline is None else deadline)
         except BaseException as error:
+            row[ledger.IN_FLIGHT] -= 1
             self.count_failure(model, error, began, trace=trace)
             raise
-        finally:
-            row[ledger.IN_FLIGHT] -= 1
-        self._count(model, 200, began, reply, trace)
-        return reply
+        return asking
+
+    def _finish(
+        self,
+        model: ServedModel,
+        began: float,
+        trace: str,
+        tell: Callable[[InferReply | BaseException], object],
+        outcome: InferReply | BaseException,
+    ) -> None:
+        model.counters[ledger.IN_FLIGHT] -= 1
+        if isinstance(outcome, BaseException):
+            self.count_failure(model, outcome, began, trace=trace)
+        else:
+            self._count(model, 200, began, outcome, trace)
+        tell(outcome)
 
     def count_failure(self, model: ServedModel, error: BaseException, started: float, *, trace: str = "") -> None:
         """A request for `model` failed before it could be asked: its content could not be read."""
@@ -315,6 +359,15 @@ class Service:
 def rank(version: str) -> tuple[int, str]:
     """By what versions are ordered: as numbers."""
     return (int(version) if version.isdigit() else -1, version)
+
+
+def _pass_on(future: asyncio.Future[InferReply], outcome: InferReply | BaseException) -> None:
+    if future.done():
+        return
+    if isinstance(outcome, BaseException):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)
 
 
 def _reason(error: BaseException) -> str:

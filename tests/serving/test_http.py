@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_ai.serving import ServerConfig, Service, ledger
-from lepton_ai.serving.http import MAX_CHUNKS, MAX_FIELDS, MAX_HEAD, Connection, Engine
+from lepton_ai.serving.answers import in_task
+from lepton_ai.serving.http import Connection, Engine
 from lepton_ai.serving.messages import EVENTS, Request, Response
+from lepton_ai.serving.reader import MAX_CHUNKS, MAX_FIELDS, MAX_HEAD
 
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -30,7 +32,7 @@ Dialogue = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None
 
 def talk(dialogue: Dialogue, *, handler: Any = echo, service: Service | None = None, **limits: Any) -> None:
     async def main() -> None:
-        engine = Engine(handler, service or Service(config=ServerConfig(**limits)))
+        engine = Engine(in_task(handler), service or Service(config=ServerConfig(**limits)))
         server = await asyncio.get_running_loop().create_server(engine.protocol, "127.0.0.1", 0)
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         try:
@@ -266,13 +268,13 @@ def test_closing_ends_idle_connections_and_finishes_the_others() -> None:
         return Response(200, b"{}")
 
     async def main() -> None:
-        engine = Engine(slow, Service())
+        engine = Engine(in_task(slow), Service())
         server = await asyncio.get_running_loop().create_server(engine.protocol, "127.0.0.1", 0)
         address = server.sockets[0].getsockname()
         idle, idle_writer = await asyncio.open_connection(*address)
         busy, busy_writer = await asyncio.open_connection(*address)
         busy_writer.write(GET)
-        while not any(connection._task for connection in engine.connections):
+        while not any(connection._busy for connection in engine.connections):
             await asyncio.sleep(0.001)
         finishing = asyncio.ensure_future(engine.finish(10))
         assert await idle.read() == b""
@@ -309,7 +311,7 @@ def test_whatever_is_sent_is_answered_or_closed(cuts: list[int], pieces: list[by
     """Any bytes, cut anywhere: never an exception, and every answer is whole and no fault of the server."""
 
     async def main() -> bytes:
-        engine = Engine(echo, Service())
+        engine = Engine(in_task(echo), Service())
         written = bytearray()
         connection = Connection(engine)
         connection.connection_made(_Wire(written, connection))  # type: ignore[arg-type]
