@@ -22,18 +22,34 @@ from lepton_ai.serving.trace import follow
 
 _LENGTH = LENGTH_HEADER.lower().encode()
 _DIGITS = re.compile(rb"[0-9]{1,12}")
+# Headers that ask for more than what is in the body. Most requests have none of them.
+_SPECIAL = frozenset(
+    (b"accept-encoding", b"content-encoding", b"lepton-timeout-ms", b"lepton-timing", b"traceparent", _LENGTH)
+)
 _LARGE = 2**18  # bytes from which packing is done beside the event loop
 
 
 class Exchange:
     """`reply` is called once, after `begin` returned, unless that raised. It is `messages.Work`."""
 
-    __slots__ = ("_asked", "_asking", "_ended", "_headers", "_model", "_reply", "_request", "_service", "_trace")
+    __slots__ = (
+        "_asked",
+        "_asking",
+        "_ended",
+        "_headers",
+        "_model",
+        "_plain",
+        "_reply",
+        "_request",
+        "_service",
+        "_trace",
+    )
 
     def __init__(self, service: Service, model: ServedModel, request: Request, reply: Reply) -> None:
         self._service, self._model, self._request, self._reply = service, model, request, reply
         self._headers: tuple[tuple[bytes, bytes], ...] = ()
         self._trace = ""
+        self._plain = request.headers.keys().isdisjoint(_SPECIAL)
         self._asking: Asking | None = None
         self._ended = False
 
@@ -43,6 +59,9 @@ class Exchange:
         Raises: what is wrong with it, if that is known at once.
         """
         request, headers = self._request, self._request.headers
+        if self._plain:
+            self._ask(request.body)
+            return self
         if b"traceparent" in headers:
             self._trace, told = follow(headers[b"traceparent"])
             self._headers = ((b"traceresponse", told),) if told else ()
@@ -75,15 +94,14 @@ class Exchange:
     def _ask(self, body: bytes) -> None:
         request, model = self._request, self._model
         try:
-            asked = parse_request(body, _json_length(request.headers), signature=model.signature)
-            deadline = _deadline(request)
+            length, deadline = (None, None) if self._plain else (_json_length(request.headers), _deadline(request))
+            asked = parse_request(body, length, signature=model.signature)
         except BaseException as error:
             self._count(error)
             raise
         self._asked: InferRequest = asked
         self._asking = self._service.submit(
-            model.name,
-            model.version,
+            model,
             asked,
             self._answer,
             deadline=deadline,
@@ -114,6 +132,9 @@ class Exchange:
             id=outcome.id,
             binary=asked.outputs or asked.binary,
         )
+        if self._plain and header_length is None:
+            self._end(Response(200, content))
+            return
         kind = JSON
         if header_length is not None:
             kind = BINARY

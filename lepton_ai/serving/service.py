@@ -125,7 +125,8 @@ class Service:
         """
         future: asyncio.Future[InferReply] = asyncio.get_running_loop().create_future()
         tell = functools.partial(_pass_on, future)
-        asking = self.submit(name, version, request, tell, deadline=deadline, gone=gone, started=started, trace=trace)
+        model = self.model(name, version)
+        asking = self.submit(model, request, tell, deadline=deadline, gone=gone, started=started, trace=trace)
         try:
             return await future
         except asyncio.CancelledError:
@@ -134,8 +135,7 @@ class Service:
 
     def submit(
         self,
-        name: str,
-        version: str,
+        model: ServedModel,
         request: InferRequest,
         tell: Callable[[InferReply | BaseException], object],
         *,
@@ -150,7 +150,6 @@ class Service:
         Raises: what is wrong with the request, if that is known at once; `tell` is not called then.
         """
         began = time.perf_counter() if started is None else started
-        model = self.model(name, version)
         asking = Asking(model, request, functools.partial(self._finish, model, began, trace, tell))
         row = model.counters
         row[ledger.IN_FLIGHT] += 1
@@ -171,10 +170,10 @@ class Service:
         outcome: InferReply | BaseException,
     ) -> None:
         model.counters[ledger.IN_FLIGHT] -= 1
-        if isinstance(outcome, BaseException):
-            self.count_failure(model, outcome, began, trace=trace)
-        else:
+        if isinstance(outcome, InferReply):
             self._count(model, 200, began, outcome, trace)
+        else:
+            self.count_failure(model, outcome, began, trace=trace)
         tell(outcome)
 
     def count_failure(self, model: ServedModel, error: BaseException, started: float, *, trace: str = "") -> None:
