@@ -3,7 +3,7 @@
 What is not exactly this is left to `protocol`, which reads everything, and says what is wrong with it.
 """
 
-import math
+from math import prod
 
 import msgspec
 import numpy as np
@@ -51,7 +51,7 @@ def read_plain(content: bytes) -> dict[str, Array] | None:
         shape, data = tensor.shape, tensor.data
         if tensor.datatype != "FP32" or not data or not 0 < len(shape) <= MAX_RANK or min(shape) < 0:
             return None
-        if math.prod(shape) != len(data):
+        if prod(shape) != len(data):
             return None
         found[tensor.name] = np.array(data, _DTYPE).reshape(shape)
     return found if len(found) == len(tensors) else None

@@ -15,6 +15,7 @@ from lepton_ai.bundle.jsondata import check_finite, json_data
 
 _KEPT = 1024  # printed beginnings
 _NUMPY = orjson.OPT_SERIALIZE_NUMPY
+_PRINTED = frozenset(("FP32", "FP64", "INT32", "INT64", "BOOL"))  # by orjson, as they are
 
 
 class Body(NamedTuple):
@@ -90,13 +91,15 @@ def _render(opening: bytes, tensors: Mapping[str, Array], binary: Mapping[str, b
     parts, blobs = [opening], []
     between = b""
     for name, array in tensors.items():
-        parts += (between, _heading(name, dtype_of(array), array.shape))
+        datatype = dtype_of(array)
+        parts += (between, _heading(name, datatype, array.shape))
         between = b","
         if binary and (binary is True or binary[name]):
             blobs.append(encode_tensor(array))
             parts.append(b',"parameters":{"binary_data_size":%d}}' % len(blobs[-1]))
             continue
-        text = orjson.dumps(json_data(array, at=f"{kind} {name!r}"), option=_NUMPY)
+        data = array.ravel() if datatype in _PRINTED else json_data(array, at=f"{kind} {name!r}")
+        text = orjson.dumps(data, option=_NUMPY)
         if b"null" in text:  # as orjson prints what is not finite; and texts may hold it
             check_finite(array, at=f"{kind} {name!r}")
         parts += (b',"data":', text, b"}")

@@ -31,6 +31,7 @@ from lepton_ai.serving.openapi import document
 from lepton_ai.serving.pages import front_page
 from lepton_ai.serving.service import Service
 
+_LONG = 300  # characters of an address that is not remembered
 _OPEN = ("/v2/health/live", "/v2/health/ready")  # without a token, for those who only look whether it lives
 
 
@@ -85,7 +86,8 @@ class App:
             reply(failure(error))
             return None
         try:
-            target = _target(request.path)
+            path = request.path
+            target = _known_target(path) if len(path) < _LONG else _target(path)
             if target is None:
                 response = self._show(request, request.path.split("/"))
             elif request.method != "POST":
@@ -194,6 +196,9 @@ def _target(path: str) -> tuple[str, str] | None:
     if len(parts) == 7 and parts[4] == "versions" and parts[5]:
         return parts[3], parts[5]
     raise NotFoundError(f"nothing is here: {path[:200]!r}", fix="The addresses begin with /v2.")
+
+
+_known_target = functools.lru_cache(256)(_target)
 
 
 def _readiness(service: Service, name: str, version: str) -> dict[str, Any]:

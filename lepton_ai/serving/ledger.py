@@ -5,8 +5,8 @@ row, so nothing needs a lock; whoever reads may be one request behind. The block
 ones are counted together.
 """
 
-import bisect
 import struct
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -84,15 +84,18 @@ def outcome_of(status: int) -> int:
 
 def count_request(row: Row, status: int, seconds: float, queue_seconds: float, compute_seconds: float) -> None:
     """Count a finished request; the hot path's share of the work, so it is written out."""
-    row[outcome_of(status)] += 1
-    row[OK_SECONDS if status == 200 else FAIL_SECONDS] += seconds
-    row[_REQUEST_HISTOGRAM + bisect.bisect_left(SECONDS, seconds)] += 1
-    if status == 200:
-        row[QUEUED] += 1
-        row[QUEUE_SECONDS] += queue_seconds
-        row[_QUEUE_HISTOGRAM + bisect.bisect_left(SECONDS, queue_seconds)] += 1
-        row[COMPUTE_SECONDS] += compute_seconds
-        row[_COMPUTE_HISTOGRAM + bisect.bisect_left(SECONDS, compute_seconds)] += 1
+    row[_REQUEST_HISTOGRAM + bisect_left(SECONDS, seconds)] += 1
+    if status != 200:
+        row[outcome_of(status)] += 1
+        row[FAIL_SECONDS] += seconds
+        return
+    row[0] += 1
+    row[OK_SECONDS] += seconds
+    row[QUEUED] += 1
+    row[QUEUE_SECONDS] += queue_seconds
+    row[_QUEUE_HISTOGRAM + bisect_left(SECONDS, queue_seconds)] += 1
+    row[COMPUTE_SECONDS] += compute_seconds
+    row[_COMPUTE_HISTOGRAM + bisect_left(SECONDS, compute_seconds)] += 1
 
 
 def count_batch(row: Row, rows: int, merging: float, running: float, splitting: float) -> None:
@@ -102,7 +105,7 @@ def count_batch(row: Row, rows: int, merging: float, running: float, splitting: 
     row[MERGE_SECONDS] += merging
     row[RUN_SECONDS] += running
     row[SPLIT_SECONDS] += splitting
-    row[_BATCH_HISTOGRAM + bisect.bisect_left(SIZES, rows)] += 1
+    row[_BATCH_HISTOGRAM + bisect_left(SIZES, rows)] += 1
 
 
 def read_rows(memories: Iterable[memoryview]) -> dict[tuple[str, str], list[float]]:
