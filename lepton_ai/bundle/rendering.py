@@ -41,6 +41,7 @@ def render_request(
     Raises: RequestError for what JSON cannot carry.
 
     Example:
+        >>> import numpy as np
         >>> render_request({"x": np.array([1, 2])}).content
         b'{"inputs":[{"name":"x","datatype":"INT64","shape":[2],"data":[1,2]}]}'
     """
