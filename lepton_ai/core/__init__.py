@@ -1,6 +1,7 @@
 """What every room may use: errors, names, whole files, events, and the facts about this machine."""
 
 from lepton_ai.core.configured import constructor_arguments, constructor_values
+from lepton_ai.core.container import memory_available
 from lepton_ai.core.errors import (
     BundleError,
     ConfigError,
@@ -48,6 +49,7 @@ __all__ = [
     "constructor_arguments",
     "constructor_values",
     "load_extra",
+    "memory_available",
     "sha256",
     "snake_case",
     "this_machine",

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import msgspec
 
+from lepton_ai.core.container import cores_granted, memory_granted
+
 
 class Machine(msgspec.Struct, frozen=True, kw_only=True):
     """Cores are those this process may use (affinity and container quota); memory is in bytes."""
@@ -26,18 +28,9 @@ class Machine(msgspec.Struct, frozen=True, kw_only=True):
         return f"{self.processor}, {self.cores} cores, {memory}, {self.system}, Python {self.python}"
 
 
-def _quota(root: Path = Path("/sys/fs/cgroup")) -> float:
-    """Cores granted by the container's quota, or infinity."""
-    try:
-        quota, period = (root / "cpu.max").read_text().split()
-        return float("inf") if quota == "max" else int(quota) / int(period)
-    except (OSError, ValueError):
-        return float("inf")
-
-
 def _cores() -> int:
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, int(min(allowed, _quota())))
+    return max(1, int(min(allowed, cores_granted())))
 
 
 def _cpuinfo() -> tuple[str, tuple[str, ...]]:
@@ -56,16 +49,6 @@ def _cpuinfo() -> tuple[str, tuple[str, ...]]:
     return name, flags
 
 
-def _memory(root: Path = Path("/sys/fs/cgroup")) -> int:
-    if not hasattr(os, "sysconf"):
-        return 0
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    try:
-        return min(total, int((root / "memory.max").read_text()))
-    except (OSError, ValueError):
-        return total
-
-
 @lru_cache(maxsize=1)
 def this_machine() -> Machine:
     """The machine this process runs on; read once."""
@@ -74,7 +57,7 @@ def this_machine() -> Machine:
         system=f"{platform.system()} {platform.release()}",
         processor=processor,
         cores=_cores(),
-        memory=_memory(),
+        memory=memory_granted() or 0,
         cpu_flags=flags,
         allocator=platform.libc_ver()[0] or sys.platform,
         python=platform.python_version(),

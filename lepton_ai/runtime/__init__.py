@@ -2,7 +2,7 @@
 
 from lepton_ai.runtime.base import Runtime
 from lepton_ai.runtime.feed import check_feed
-from lepton_ai.runtime.memory import check_memory, memory_available, memory_needed
+from lepton_ai.runtime.memory import check_memory, memory_needed
 from lepton_ai.runtime.onnx import OnnxRuntime
 from lepton_ai.runtime.opening import RUNTIMES, choose_variant, open_model
 from lepton_ai.runtime.replay import GOLDEN_TOLERANCE, replay_golden, time_rows, warm_up
@@ -15,7 +15,6 @@ __all__ = [
     "check_feed",
     "check_memory",
     "choose_variant",
-    "memory_available",
     "memory_needed",
     "open_model",
     "replay_golden",

@@ -1,9 +1,7 @@
 """Is there enough memory for a model? Asked before it is loaded, since afterwards the kernel asks."""
 
-from pathlib import Path
-
 from lepton_ai.bundle import Bundle
-from lepton_ai.core import UnavailableError
+from lepton_ai.core import UnavailableError, memory_available
 
 _ONCE_MORE = 3  # the file's bytes, the parsed graph, and the session's own copy are there together for a moment
 _FLOOR = 16 * 2**20  # what even an empty session takes
@@ -12,24 +10,6 @@ _FLOOR = 16 * 2**20  # what even an empty session takes
 def memory_needed(bundle: Bundle, variant: str) -> int:
     """How many bytes loading a graph may take at its peak: an estimate from above."""
     return _FLOOR + _ONCE_MORE * bundle.manifest.files[bundle.manifest.graphs[variant].file].size
-
-
-def memory_available(proc: Path = Path("/proc/meminfo"), group: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """How many bytes this process may still take, by the machine and by its container; None where nobody says."""
-    found: list[int] = []
-    try:
-        lines = proc.read_text().splitlines()
-        found += [int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")]
-    except (OSError, ValueError, IndexError):
-        pass
-    try:
-        limit = int((group / "memory.max").read_text())
-        statistics = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        used = int((group / "memory.current").read_text()) - int(statistics.get("inactive_file", 0))
-        found.append(max(0, limit - used))
-    except (OSError, ValueError):
-        pass
-    return min(found, default=None)
 
 
 def check_memory(bundle: Bundle, variant: str, *, available: int | None = None) -> None:

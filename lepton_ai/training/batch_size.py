@@ -24,7 +24,7 @@ from typing import Any, Protocol
 import msgspec
 import torch
 
-from lepton_ai.core import UsageError, WorkerError
+from lepton_ai.core import UsageError, WorkerError, memory_available
 from lepton_ai.data import Indexed
 from lepton_ai.hal import ExecutionPlan, get_device
 from lepton_ai.training.callbacks import Callback, Logs
@@ -211,7 +211,7 @@ def _child(pipe: Connection, model: Fits, data: Any, settings: _Settings, parent
 def _try_all(pipe: Connection, model: Fits, data: Any, settings: _Settings) -> None:
     model.race = False  # a race would take longer than this does
     device = get_device(model.plan.device)
-    free, before = available_memory(device), _status("VmRSS")
+    free, before = _available(device), _status("VmRSS")
     limit = int(settings.share * free)
     pipe.send_bytes(b"limit %d" % limit)
     if device.type == "cpu":
@@ -259,28 +259,15 @@ class _Watch(Callback):
         self.halved = getattr(self.run, "parts", 1) > 1
 
 
-def available_memory(device: torch.device, root: Path = Path("/")) -> int:
-    """Bytes that this process could still take: of the machine and of its container, or of an accelerator."""
+def _available(device: torch.device) -> int:
+    """Bytes that this process could still take."""
     if device.type != "cpu":
         free: int = torch.get_device_module(device).mem_get_info()[0]
         return free
-    found = [_field((root / "proc/meminfo").read_text(), "MemAvailable")]
-    group = root / "sys/fs/cgroup"
-    try:
-        # What the container holds of files can be given back, and counts as used all the same.
-        cached = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-        used = int((group / "memory.current").read_text()) - int(cached.get("inactive_file", 0))
-        found.append(int((group / "memory.max").read_text()) - used)
-    except (OSError, ValueError):  # no limit ("max"), or no such group
-        pass
-    return max(0, min(found))
+    return memory_available() or 0
 
 
 def _status(name: str) -> int:
-    return _field(Path("/proc/self/status").read_text(), name)
-
-
-def _field(text: str, name: str) -> int:
-    """A field of a /proc file that is in kB, in bytes."""
-    line = next(each for each in text.splitlines() if each.startswith(f"{name}:"))
-    return int(line.split()[1]) * 1024
+    """A field of what the kernel says of this process, in bytes."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:"))

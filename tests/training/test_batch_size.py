@@ -17,7 +17,6 @@ from lepton_ai.layers import BatchNormalization, Dense, Layer
 from lepton_ai.models import Sequential
 from lepton_ai.rng import get_seed
 from lepton_ai.training import find_batch_size
-from lepton_ai.training.batch_size import available_memory
 from tests.contracts.fitting import compiled, mlp, same_state, state, table
 
 X, Y = table(300)
@@ -92,10 +91,10 @@ def test_what_costs_the_child_does_not_fit(how: str) -> None:
 
 
 def test_memory_beyond_the_share_does_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lepton_ai.training.batch_size.available_memory", lambda device: 2**28)
+    monkeypatch.setattr("lepton_ai.training.batch_size._available", lambda device: 2**28)
     found = find_batch_size(costly("large"), X, Y, seconds=20.0)
     assert found.limit == int(0.8 * 2**28) and [each.fits for each in found.trials] == [True, True, False]
-    monkeypatch.setattr("lepton_ai.training.batch_size.available_memory", lambda device: 0)
+    monkeypatch.setattr("lepton_ai.training.batch_size._available", lambda device: 0)
     with pytest.raises(UsageError, match="find_batch_size: found no batch size: not even 8 fits into 0 MiB. Free some"):
         find_batch_size(mlp_ready(), X, Y, seconds=20.0)
 
@@ -124,25 +123,6 @@ def test_other_mistakes_are_told() -> None:
         find_batch_size(mlp_ready(), X, Y, share=1.5)
     with pytest.raises(ConfigError, match=r"find_batch_size\(highest=...\): got 4, expected an int of at least 8"):
         find_batch_size(mlp_ready(), X, Y, highest=4)
-
-
-def test_what_is_available_is_the_least_of_machine_and_container(tmp_path: Path) -> None:
-    (tmp_path / "proc").mkdir()
-    (tmp_path / "proc/meminfo").write_text("MemTotal: 9000 kB\nMemAvailable: 5000 kB\n")
-    cpu = torch.device("cpu")
-    assert available_memory(cpu, tmp_path) == 5000 * 1024
-    group = tmp_path / "sys/fs/cgroup"
-    group.mkdir(parents=True)
-    for name, text in (
-        ("memory.max", "3000000"),
-        ("memory.current", "2500000"),
-        ("memory.stat", "inactive_file 500000"),
-    ):
-        (group / name).write_text(text)
-    assert available_memory(cpu, tmp_path) == 1_000_000
-    (group / "memory.max").write_text("max")
-    assert available_memory(cpu, tmp_path) == 5000 * 1024
-    assert available_memory(cpu) > 2**20
 
 
 def test_fit_can_choose_and_a_run_that_goes_on_keeps_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
