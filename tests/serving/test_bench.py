@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lepton_ai.bundle import LENGTH_HEADER, Signature, TensorSpec, parse_request
-from lepton_ai.core import ConfigError, NotFoundError, UnavailableError
+from lepton_ai.core import ConfigError, NotFoundError, RequestError, UnavailableError
 from lepton_ai.serving import BenchConfig, BenchRun, Server, ServerConfig, bench
 from lepton_ai.serving.bench_drive import Driver, Record, arrivals
 from lepton_ai.serving.bench_result import percentiles, summarize
@@ -222,3 +222,13 @@ def test_a_model_is_benched(tmp_path: Path) -> None:
         assert named.capacity is None and named.runs[0].answered == 15 and not named.runs[0].errors
         with pytest.raises(NotFoundError, match="unknown model 'row'. Did you mean 'rows'?"):
             bench(server.url, "row")
+
+
+def test_a_model_of_bfloat16_is_benched_in_binary(tmp_path: Path) -> None:
+    variants = {"bf16": graphs.brain_graph()}
+    path = write_bundle(tmp_path / "brain", name="brain", sign=graphs.BRAIN, graphs=variants)
+    with Server.open(path, port=0, config=ServerConfig(threads=1)) as server:
+        found = bench(server.url, "brain", BenchConfig(rates=(50,), seconds=0.3, warmup=0, binary=True))
+        assert found.runs[0].answered == 15 and not found.runs[0].errors
+        with pytest.raises(RequestError, match="binary"):
+            bench(server.url, "brain", BenchConfig(rates=(50,), seconds=0.3, warmup=0, binary=False))
