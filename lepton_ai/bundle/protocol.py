@@ -233,7 +233,10 @@ def _check_keys(text: bytes, message: _Request) -> None:
         and b"\\" not in text
     ):
         return
-    json.loads(text, object_pairs_hook=_once, parse_int=len, parse_float=len)  # numbers of any length
+    try:
+        json.loads(text, object_pairs_hook=_once, parse_int=len, parse_float=len)  # numbers of any length
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:  # in a key that nobody reads, which was passed over
+        raise RequestError(f"not valid JSON ({error})", at="body") from error
 
 
 def _once(pairs: list[tuple[str, Any]]) -> None:

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from lepton_ai.serving.access_log import AccessLog
 from lepton_ai.serving.app import App
 from lepton_ai.serving.http import Engine
+from lepton_ai.serving.listening import connect_no_more
 from lepton_ai.serving.service import Service
 
 try:
@@ -80,9 +81,12 @@ class Life:
         await service.close()
 
     async def _stop_listening(self) -> None:
-        """Close the port, but take those first whom the kernel has connected already: it would cut them off."""
+        """Close the port, but take those first whom the kernel has connected: it would cut them off."""
         if self._listener is None or self._spare is None:
             return
+        with contextlib.suppress(OSError):  # where it is not allowed, few are cut off
+            connect_no_more(self._spare)
+        await asyncio.sleep(_SETTLE)
         self._listener.close()
         await asyncio.sleep(_SETTLE)
         waiting: list[socket.socket] = []

@@ -232,3 +232,9 @@ def test_plain_requests_are_read_the_short_way() -> None:
     plain = read_plain(body())
     assert plain is not None and plain["x"].tolist() == [[1, 2]]
     assert read_plain(body(id="7")) is None and read_plain(b"[" * 10_000) is None and read_plain(b"\xff") is None
+
+
+def test_a_key_that_is_no_text_is_refused_even_if_nobody_reads_it() -> None:
+    tensor = b'{"name":"x","datatype":"FP32","shape":[1],"data":[1],"parameters":{}}'
+    with pytest.raises(RequestError, match="body: not valid JSON .*0xf2"):
+        parse_request(b'{"p\xf2Z":{"binary_data_output":true},"inputs":[' + tensor + b"]}")
