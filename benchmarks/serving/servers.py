@@ -15,6 +15,7 @@ from benchmarks.training.environments import BENCHMARKS, environment
 
 SERVER_CORE, CLIENT_CORE = 0, 1
 _START_SECONDS = 120.0
+_END_SECONDS = 10.0
 
 
 class Peer(NamedTuple):
@@ -140,7 +141,12 @@ class ServerProcess:
         raise NoServerError(f"{self.name}: " + " | ".join(self._said.read().strip().splitlines()[-3:]))
 
     def close(self) -> None:
-        """End it and its workers."""
+        """End it and its workers: those in sessions of their own end only with a server that is asked to."""
+        self._process.terminate()
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
         try:
             os.killpg(self._process.pid, 9)
         except ProcessLookupError:
