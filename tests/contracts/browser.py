@@ -87,13 +87,27 @@ async def _evaluated(told: Path, url: str, script: str) -> Any:
         async with session.get(f"http://127.0.0.1:{port}/json/list") as answer:
             (place,) = [page["webSocketDebuggerUrl"] for page in await answer.json() if page["type"] == "page"]
         async with session.ws_connect(place) as socket:
-            await socket.send_json({"id": 1, "method": "Page.enable"})
-            await socket.send_json({"id": 2, "method": "Page.navigate", "params": {"url": url}})
-            while (await socket.receive_json()).get("method") != "Page.loadEventFired":
-                pass
-            wanted = {"expression": f"(async () => {{ {script} }})()", "awaitPromise": True, "returnByValue": True}
-            await socket.send_json({"id": 3, "method": "Runtime.evaluate", "params": wanted})
-            while (reply := await socket.receive_json()).get("id") != 3:
-                pass
-    assert "exceptionDetails" not in reply["result"], reply
-    return reply["result"]["result"].get("value")
+            await _asked(socket, 1, "Page.navigate", url=url)
+            number, there = 2, f"location.href === {json.dumps(url)} && document.readyState === 'complete'"
+            # Asked until it is so: the event that tells of it may come before anybody listens.
+            reply: dict[str, Any] = {}
+            while not reply.get("result", {}).get("value"):
+                await asyncio.sleep(0.05)
+                reply = await _asked(socket, number, "Runtime.evaluate", expression=there)
+                number += 1
+            script = f"(async () => {{ {script} }})()"
+            wanted = {"expression": script, "awaitPromise": True, "returnByValue": True}
+            reply = await _asked(socket, number, "Runtime.evaluate", **wanted)
+    assert "exceptionDetails" not in reply, reply
+    return reply["result"].get("value")
+
+
+async def _asked(
+    socket: aiohttp.ClientWebSocketResponse, number: int, method: str, **parameters: Any
+) -> dict[str, Any]:
+    """What the browser answers; empty if it cannot just now, as the page is being left."""
+    await socket.send_json({"id": number, "method": method, "params": parameters})
+    while (reply := await socket.receive_json()).get("id") != number:
+        pass
+    found: dict[str, Any] = reply.get("result", {})
+    return found
