@@ -68,24 +68,25 @@ class Life:
         """No time for grace."""
         self._hurry.set()
 
-    async def stop(self, grace: float) -> None:
-        """Stop, in the order above; then free the models."""
+    async def stop(self, grace: float, *, shared: bool = False) -> None:
+        """Stop, in the order above; then free the models. With `shared`, others go on to listen on the same socket."""
         service = self._app.service
         service.ready = False
         self._engine.closing = True  # each answer is its connection's last: nobody is cut off when the time is over
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._hurry.wait(), grace)
-        await self._stop_listening()
+        await self._stop_listening(shared)
         seconds = service.config.stop_seconds
         await asyncio.gather(self._engine.finish(seconds), *(front.stop(seconds) for front in self._fronts))
         await service.close()
 
-    async def _stop_listening(self) -> None:
+    async def _stop_listening(self, shared: bool) -> None:
         """Close the port, but take those first whom the kernel has connected: it would cut them off."""
         if self._listener is None or self._spare is None:
             return
-        with contextlib.suppress(OSError):  # where it is not allowed, few are cut off
-            connect_no_more(self._spare)
+        if not shared:
+            with contextlib.suppress(OSError):  # where it is not allowed, few are cut off
+                connect_no_more(self._spare)
         await asyncio.sleep(_SETTLE)
         self._listener.close()
         await asyncio.sleep(_SETTLE)

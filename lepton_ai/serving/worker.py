@@ -49,12 +49,13 @@ class Worker:
         context = task.tls.context() if task.tls else None
         self._life = Life(App(self._service, host=task.host), listening, tls=context, fronts=fronts)
         self._prepared: dict[tuple[str, str], ServedModel] = {}
+        self._alone = False
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer, and obey, until the end."""
         addresses = await self._life.start()
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, reader.feed_eof)
+        loop.add_signal_handler(signal.SIGTERM, self._end_alone, reader)
         refreshing = loop.create_task(self._refresh())
         models = tuple((model.name, model.version) for model in self._service.models)
         await send(writer, Message(number=0, models=models, addresses=tuple(addresses)))
@@ -71,9 +72,14 @@ class Worker:
             obeying.add(task)
             task.add_done_callback(obeying.discard)
         hurry = loop.create_task(self._await_hurry(reader))
-        await self._life.stop(grace)
+        await self._life.stop(grace, shared=self._alone)
         for each in (hurry, refreshing, *obeying):
             each.cancel()
+
+    def _end_alone(self, reader: asyncio.StreamReader) -> None:
+        """A signal to this process: the supervisor and the others go on."""
+        self._alone = True
+        reader.feed_eof()
 
     async def _await_hurry(self, reader: asyncio.StreamReader) -> None:
         """Another word, or the end of the connection: no time for grace."""

@@ -121,6 +121,15 @@ def test_one_that_dies_is_replaced_while_the_other_answers(server: Running) -> N
     assert states == {("1", "READY"), ("2", "READY")}
 
 
+def test_one_that_is_asked_to_end_leaves_the_port_to_the_others(server: Running) -> None:
+    asked = server.workers()[0]
+    os.kill(asked, signal.SIGTERM)
+    until(lambda: asked not in server.workers() and len(server.workers()) == 2)
+    for number in range(20):
+        status, told = server.ask(number)
+        assert status == 200 and told["outputs"][0]["data"] == [number + 1.0]
+
+
 def test_versions_change_in_all_of_them_and_no_request_is_lost(server: Running) -> None:
     wrong: list[Any] = []
     counts: list[int] = []
