@@ -32,6 +32,7 @@ LATE = 0.001  # seconds, from which on the generator measures itself
 SHARE = 0.7  # of what a server can do, at which users' waits are measured
 SWEEP_SECONDS = 3.0
 PICTURE_CONNECTIONS = 4
+EVEN = ("empty", "lepton", "fastapi")  # asked as often as the last of them at its share, too
 PICTURED = ("lepton", "empty")
 TARGETS = (("litserve", 10.0), ("fastapi", 6.0), ("empty", 0.75))
 OF_BARE, ADDED_SECONDS = 0.9, 0.0003
@@ -67,6 +68,7 @@ def run(arguments: list[str]) -> None:
         "left_out": {},
         "sweeps": {},
         "repeated": [],
+        "even": None,
         "rounds": [],
     }
     with tempfile.TemporaryDirectory() as made:
@@ -75,12 +77,14 @@ def run(arguments: list[str]) -> None:
         peers = installed(chosen.peers, report)
         settings = {name: swept(name, folder, report) for name in peers}
         peers = [name for name in peers if settings[name] is not None]
+        even = SHARE * max((each["requests_per_second"] for each in report["sweeps"].get(EVEN[-1], ())), default=0.0)
+        report["even"] = even
         draw, attempts = random.Random(0), 0
         while len(report["rounds"]) < chosen.rounds and attempts < 2 * chosen.rounds:
             attempts += 1
             began = ticks()
             draw.shuffle(peers)
-            found = {name: measured(name, folder, settings[name], chosen.seconds) for name in peers}
+            found = {name: measured(name, folder, settings[name], chosen.seconds, even) for name in peers}
             pictures = pictured(folder, chosen.seconds) if set(PICTURED) <= set(peers) else None
             stolen = ticks().share_since(began)
             if counts(stolen):
@@ -138,13 +142,16 @@ def swept(name: str, folder: Path, report: dict[str, Any]) -> tuple[str, ...] | 
     return max(rates, key=lambda each: rates[each]) if rates else None
 
 
-def measured(name: str, folder: Path, setting: tuple[str, ...] | None, seconds: float) -> dict[str, Any]:
-    """One turn of a peer, in a process of its own."""
+def measured(name: str, folder: Path, setting: tuple[str, ...] | None, seconds: float, even: float) -> dict[str, Any]:
+    """One turn of a peer, in a process of its own; `even` is a rate at which some are asked as well."""
     server = ServerProcess(name, folder, setting)
     request = row_request(server.peer.form)
     try:
         rate = press(server, request, seconds).per_second
-        return {"requests_per_second": rate, "waits": waits(server, request, SHARE * rate, seconds)}
+        found = {"requests_per_second": rate, "waits": waits(server, request, SHARE * rate, seconds)}
+        if even and name in EVEN:
+            found["even"] = waits(server, request, even, seconds)
+        return found
     finally:
         server.close()
         print(f"   {name:<10} done", flush=True)
@@ -184,15 +191,22 @@ def summary(rounds: list[dict[str, Any]]) -> dict[str, Any]:
     for name in rounds[0]["peers"] if rounds else ():
         turns = [each["peers"][name] for each in rounds]
         rate = median([turn["requests_per_second"] for turn in turns])
-        found[name] = {"requests_per_second": vars(rate)}
-        for percentile in ("p50", "p99", "p99.9"):
-            values = [turn["waits"]["latency"][percentile] for turn in turns]
-            known = [value for value in values if value is not None]
-            found[name][percentile] = statistics.median(known) if known else None
+        found[name] = {"requests_per_second": vars(rate), **percentiles([turn["waits"] for turn in turns])}
+        if all("even" in turn for turn in turns):
+            found[name]["even"] = percentiles([turn["even"] for turn in turns])
         if "lepton" in rounds[0]["peers"] and name != "lepton":
             ours = [each["peers"]["lepton"]["requests_per_second"] for each in rounds]
             ratios = [own / turn["requests_per_second"] for own, turn in zip(ours, turns, strict=True)]
             found[name]["times_as_fast"] = vars(median(ratios))
+    return found
+
+
+def percentiles(turns: list[dict[str, Any]]) -> dict[str, float | None]:
+    """Medians over the rounds; None where a percentile is not known."""
+    found: dict[str, float | None] = {}
+    for percentile in ("p50", "p99", "p99.9"):
+        known = [turn["latency"][percentile] for turn in turns if turn["latency"][percentile] is not None]
+        found[percentile] = statistics.median(known) if known else None
     return found
 
 

@@ -27,6 +27,7 @@ def tables(report: dict[str, Any]) -> str:
         f"{report['machine']}; {versions}. {report['workload']}. Medians of {len(report['rounds'])} rounds.",
         table("What was wanted", ["", "wanted", "figure", ""], [_target(row) for row in report["targets"]]),
         _rates(report),
+        _even(report),
         _pictures(report),
         _sweeps(report),
         *(f"**Left out:** {name}: {why}" for name, why in report["left_out"].items()),
@@ -49,11 +50,23 @@ def _rates(report: dict[str, Any]) -> str:
                 name,
                 f"{rate['value']:,.0f} ({rate['low']:,.0f}–{rate['high']:,.0f})",
                 "" if times is None else f"{times['value']:.2f} ({times['low']:.2f}–{times['high']:.2f})",
-                *("" if found[each] is None else f"{found[each] * 1e3:.2f}" for each in PERCENTILES),
+                *_waits(found),
             ]
         )
     heads = ["", "requests a second", "Lepton's over it", *(f"{each}, ms" for each in PERCENTILES)]
     return table("One row as JSON; percentiles at 70 % of what each can do, from when requests were due", heads, rows)
+
+
+def _even(report: dict[str, Any]) -> str:
+    rows = [[name, *_waits(found["even"])] for name, found in report["summary"].items() if "even" in found]
+    if not rows:
+        return ""
+    heads = ["", *(f"{each}, ms" for each in PERCENTILES)]
+    return table(f"Percentiles where all are asked equally often, {report['even']:,.0f} times a second", heads, rows)
+
+
+def _waits(found: dict[str, Any]) -> list[str]:
+    return ["" if found[each] is None else f"{found[each] * 1e3:.2f}" for each in PERCENTILES]
 
 
 def _pictures(report: dict[str, Any]) -> str:

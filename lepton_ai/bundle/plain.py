@@ -43,8 +43,7 @@ def read_plain(content: bytes) -> dict[str, Array] | None:
         tensors = _decoder.decode(content).inputs
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
-    # Its five keys, two of whose values are strings. One quote more, and a key is unknown, or given twice.
-    if content.count(b'"') != 2 + 12 * len(tensors):
+    if not has_known_keys(content, len(tensors)):
         return None
     found: dict[str, Array] = {}
     for tensor in tensors:
@@ -55,3 +54,11 @@ def read_plain(content: bytes) -> dict[str, Array] | None:
             return None
         found[tensor.name] = np.array(data, _DTYPE).reshape(shape)
     return found if len(found) == len(tensors) else None
+
+
+def has_known_keys(text: bytes, tensors: int) -> bool:
+    """Whether a request, which has so many inputs with data, has nothing else, and no key twice: by its quotes.
+
+    Its own key has two of them, and each tensor twelve: four keys, two of whose values are strings.
+    """
+    return text.count(b'"') == 2 + 12 * tensors

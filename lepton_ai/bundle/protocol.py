@@ -5,10 +5,11 @@ Pure functions over bytes: the server answers with them, golden pairs are stored
 is JSON followed by raw data, and `header_length` says where the JSON ends (None: all of it is JSON).
 """
 
+import functools
 import json
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,7 +17,7 @@ import numpy as np
 from lepton_ai.bundle.codec import Array, decode_tensor, element_count, numpy_dtype
 from lepton_ai.bundle.jsondata import parse_data
 from lepton_ai.bundle.manifest import Signature
-from lepton_ai.bundle.plain import read_plain
+from lepton_ai.bundle.plain import has_known_keys, read_plain
 from lepton_ai.core import RequestError
 
 LENGTH_HEADER = "Inference-Header-Content-Length"
@@ -26,6 +27,7 @@ _MAX_ID = 256
 MAX_PRIORITY = 10
 _MAX_TIMEOUT = 2**40  # microseconds: twelve days
 _MAX_CLASSES = 10_000
+_KEPT, _LONGEST_KEPT = 256, 2**12  # JSON parts that are remembered, and bytes of one
 _SHARED_MEMORY = ("shared_memory_region", "shared_memory_byte_size", "shared_memory_offset")
 
 Parameters = dict[str, bool | int | float | str]
@@ -58,7 +60,7 @@ class _Response(msgspec.Struct):
     id: str = ""
 
 
-class InferRequest(NamedTuple):
+class InferRequest(msgspec.Struct, gc=False):
     """`outputs` maps each wanted output to whether it is wanted in binary; empty: all, in `binary`. `classes` says of
     which outputs only the so many largest values are wanted. `priority` is 1 (first) to 10, 0 the default; `timeout`
     counts microseconds, 0 is none.
@@ -73,7 +75,7 @@ class InferRequest(NamedTuple):
     timeout: int = 0
 
 
-class InferResponse(NamedTuple):
+class InferResponse(msgspec.Struct, gc=False):
     """What a server answered."""
 
     model_name: str
@@ -89,7 +91,7 @@ _STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
 def parse_request(
-    content: bytes, header_length: int | None = None, *, signature: Signature | None = None
+    content: bytes | memoryview, header_length: int | None = None, *, signature: Signature | None = None
 ) -> InferRequest:
     """Read an infer request. `signature` is needed only for a raw body (`header_length` 0).
 
@@ -100,16 +102,15 @@ def parse_request(
         {'x': array([1., 2.], dtype=float32)}
     """
     if header_length is None:
+        content = bytes(content)
         plain = read_plain(content)
         if plain:
             return InferRequest(plain)
     elif header_length == 0:
         return _raw_request(content, signature)
-    message, raw = _split(_request_decoder, content, header_length)
-    check_id(message.id)
-    if not message.inputs:
-        raise RequestError("a request needs at least one input", at="inputs")
-    _check_keys(content if header_length is None else content[:header_length], message)
+    text, raw = _split(content, header_length)
+    # Beside binary tensors JSON says only what they are: a client says the same again and again.
+    message = _read_request(text) if raw is None or len(text) > _LONGEST_KEPT else _read_again(text)
     inputs = _tensors("input", message.inputs, raw)
     if not message.parameters and not message.outputs:
         return InferRequest(inputs, message.id)
@@ -126,6 +127,18 @@ def parse_request(
             classes[wanted.name] = count
         outputs[wanted.name] = _flag(wanted.parameters, "binary_data", binary, at)
     return InferRequest(inputs, message.id, outputs, binary, classes, priority, timeout)
+
+
+def _read_request(text: bytes) -> _Request:
+    message: _Request = _decode(_request_decoder, text)
+    check_id(message.id)
+    if not message.inputs:
+        raise RequestError("a request needs at least one input", at="inputs")
+    _check_keys(text, message)
+    return message
+
+
+_read_again = functools.lru_cache(_KEPT)(_read_request)
 
 
 def check_id(id: str) -> str:
@@ -168,25 +181,27 @@ def parse_response(content: bytes, header_length: int | None = None) -> InferRes
 
     Raises: RequestError, ShapeError or DataError if it is not one.
     """
-    message, raw = _split(_response_decoder, content, header_length)
+    text, raw = _split(content, header_length)
+    message = _decode(_response_decoder, text)
     outputs = _tensors("output", message.outputs, raw)
     return InferResponse(message.model_name, outputs, message.model_version, message.id)
 
 
-def _split(
-    decoder: msgspec.json.Decoder[Any], content: bytes, header_length: int | None
-) -> tuple[Any, memoryview | None]:
-    """The decoded JSON part, and the raw part if there may be one."""
-    text, raw = content, None
-    if header_length is not None:
-        if not 0 < header_length <= len(content):
-            raise RequestError(
-                at=LENGTH_HEADER, got=header_length, expected=f"at most the body's length, {len(content)} bytes"
-            )
-        text, raw = content[:header_length], memoryview(content)[header_length:]
+def _split(content: bytes | memoryview, header_length: int | None) -> tuple[bytes, memoryview | None]:
+    """The JSON part, and the raw part if there may be one."""
+    if header_length is None:
+        return bytes(content), None
+    if not 0 < header_length <= len(content):
+        raise RequestError(
+            at=LENGTH_HEADER, got=header_length, expected=f"at most the body's length, {len(content)} bytes"
+        )
+    return bytes(content[:header_length]), memoryview(content)[header_length:]
+
+
+def _decode(decoder: msgspec.json.Decoder[Any], text: bytes) -> Any:
     _check_text(text)
     try:
-        return decoder.decode(text), raw
+        return decoder.decode(text)
     except msgspec.ValidationError as error:
         raise RequestError(str(error), at="body") from error
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -218,8 +233,7 @@ def _check_keys(text: bytes, message: _Request) -> None:
     Keys that come as often as they should, written without escapes, settle it for nearly every request.
     """
     tensors = len(message.inputs)
-    # Of a request that has nothing but inputs with data: its five keys, two of whose values are strings.
-    if text.count(b'"') == 2 + 12 * tensors and all(tensor.data for tensor in message.inputs):
+    if has_known_keys(text, tensors) and all(tensor.data for tensor in message.inputs):
         return
     if (
         text.count(b'"name"') == tensors + len(message.outputs)
@@ -305,7 +319,7 @@ def _flag(parameters: Parameters, name: str, default: bool, at: str) -> bool:
     return value
 
 
-def _raw_request(content: bytes, signature: Signature | None) -> InferRequest:
+def _raw_request(content: bytes | memoryview, signature: Signature | None) -> InferRequest:
     """A body that is nothing but the one input's data: its shape follows from its length."""
     if signature is None or len(signature.inputs) != 1:
         raise RequestError("a raw body needs a model with exactly one input", at=f"{LENGTH_HEADER}: 0")
@@ -315,7 +329,7 @@ def _raw_request(content: bytes, signature: Signature | None) -> InferRequest:
         if any(size not in (-1, 1) for size in spec.shape):
             raise RequestError(f"a raw body holds one element, the input has shape {list(spec.shape)}", at=at)
         array = np.empty((1,) * len(spec.shape), dtype=object)
-        array[...] = content
+        array[...] = bytes(content)
         return InferRequest({spec.name: array}, binary=True)
     free = [index for index, size in enumerate(spec.shape) if size == -1]
     if len(free) > 1:

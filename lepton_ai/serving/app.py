@@ -20,6 +20,7 @@ from lepton_ai.core import Channel, NotFoundError
 from lepton_ai.serving.access import Hosts
 from lepton_ai.serving.answers import answer, failure, not_allowed
 from lepton_ai.serving.asgi import Scope, Send, run_lifespan, serve_request
+from lepton_ai.serving.asking import pass_on
 from lepton_ai.serving.body import Receive
 from lepton_ai.serving.config import ServerConfig
 from lepton_ai.serving.errors import ForbiddenError
@@ -66,7 +67,7 @@ class App:
     async def handle(self, request: Request) -> Response:
         """The answer, for those who wait in a task."""
         future: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
-        work = self.begin(request, functools.partial(_pass_on, future))
+        work = self.begin(request, functools.partial(pass_on, future))
         try:
             return await future
         except asyncio.CancelledError as error:
@@ -179,11 +180,6 @@ class App:
         "/v2/health/live": _live,
         "/v2/health/ready": _ready,
     }
-
-
-def _pass_on(future: asyncio.Future[Response], response: Response) -> None:
-    if not future.done():
-        future.set_result(response)
 
 
 def _target(path: str) -> tuple[str, str] | None:

@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from lepton_ai.bundle import InferRequest
 from lepton_ai.serving.line import Answer
 from lepton_ai.serving.model import InferReply, ServedModel
+
+Outcome = TypeVar("Outcome")
 
 
 class Asking:
@@ -56,3 +58,13 @@ class Asking:
         tell = self._tell
         del self._tell
         return tell
+
+
+def pass_on(future: "asyncio.Future[Outcome]", outcome: Outcome | BaseException) -> None:
+    """Tell those who wait in a task, unless they have stopped waiting."""
+    if future.done():
+        return
+    if isinstance(outcome, BaseException):
+        future.set_exception(outcome)
+    else:
+        future.set_result(outcome)

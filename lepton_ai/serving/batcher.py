@@ -4,17 +4,17 @@ A lone request is computed at once; under load the batch grows by itself to what
 Each request is isolated: one that is cancelled or late, or whose client is gone, is dropped before it costs anything;
 when a batch fails, its requests are computed one by one, so that only the bad one fails; a batch never mixes up rows.
 
-All of it runs on the event loop, except the computing, which runs in the executor; but a model that is known to take
+All of it runs on the event loop, except the computing, which runs in other threads; but a model that is known to take
 less time than handing it to another thread would cost is computed on the loop. Not for use from other threads.
 """
 
 import asyncio
-import functools
+import contextlib
 import logging
 import math
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +26,7 @@ from lepton_ai.serving.errors import LateError, QueueFullError
 from lepton_ai.serving.events import BatchRan
 from lepton_ai.serving.line import Answer, Entry, Promise, Tensors, WaitingLine
 from lepton_ai.serving.outbox import Outbox
+from lepton_ai.serving.threads import Threads
 
 _LOG = logging.getLogger("lepton_ai.serving")
 _POINTER = 8  # bytes that even an empty request takes
@@ -73,7 +74,7 @@ class Batcher:
         self._runtime, self._name, self._version, self._clock = runtime, name, version, clock
         self._merges = _has_free_batch(runtime.signature)
         self._max_batch = max_batch if self._merges else 1
-        self._executor = executor or ThreadPoolExecutor(instances, thread_name_prefix=f"lepton-{name}")
+        self._threads = executor or Threads(instances, f"lepton-{name}")
         self._batch_seconds = self._lately = batch_seconds
         self._varying = [spec.name for spec in runtime.signature.inputs if -1 in spec.shape[1:]]
         self._counted = runtime.signature.inputs[0].name
@@ -161,7 +162,7 @@ class Batcher:
             if self._free == self._instances and not self._line:
                 self._closing.set()
         await self._closing.wait()
-        self._executor.shutdown(wait=True)
+        self._threads.shutdown(wait=True)
         self._runtime.close()
 
     def _seconds_to_wait(self) -> int:
@@ -182,9 +183,7 @@ class Batcher:
                     self._scheduled = True
                     asyncio.get_running_loop().call_soon(self._dispatch)
                 break
-            loop = asyncio.get_running_loop()
-            job = self._executor.submit(self._compute, batch)
-            job.add_done_callback(functools.partial(self._hand_back, loop, batch, now))
+            self._threads.submit(self._compute_aside, asyncio.get_running_loop(), batch, now)
         if self._closing is not None and self._free == self._instances and not self._line:
             self._closing.set()
 
@@ -193,7 +192,7 @@ class Batcher:
         return self._lately < _QUICK and rows <= self._max_batch
 
     def _compute(self, batch: Sequence[Entry]) -> _Batch:
-        """In the executor's thread."""
+        """On the loop, or in another thread."""
         started = time.perf_counter()
         merged = ran = started
         try:
@@ -217,18 +216,15 @@ class Batcher:
         except BaseException as error:
             return error
 
-    def _hand_back(
-        self, loop: asyncio.AbstractEventLoop, entries: Sequence[Entry], started: float, job: Future[_Batch]
-    ) -> None:
-        """In the executor's thread, when the job is done."""
-        try:
-            loop.call_soon_threadsafe(self._finish, entries, job, started)
-        except RuntimeError:  # the loop is closed: nobody waits any more
-            pass
+    def _compute_aside(self, loop: asyncio.AbstractEventLoop, entries: Sequence[Entry], started: float) -> None:
+        """In another thread."""
+        batch = self._compute(entries)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(self._finish, entries, batch, started)
 
-    def _finish(self, entries: Sequence[Entry], job: Future[_Batch], started: float) -> None:
+    def _finish(self, entries: Sequence[Entry], batch: _Batch, started: float) -> None:
         """Back on the loop."""
-        self._settle(entries, job.result(), started)
+        self._settle(entries, batch, started)
         self._dispatch()
 
     def _settle(self, entries: Sequence[Entry], batch: _Batch, started: float) -> None:

@@ -15,16 +15,15 @@ from lepton_ai.core import RequestError
 from lepton_ai.serving.answers import failure
 from lepton_ai.serving.asking import Asking
 from lepton_ai.serving.encoding import choose, pack, unpack
-from lepton_ai.serving.messages import BINARY, JSON, Reply, Request, Response
+from lepton_ai.serving.messages import BINARY, JSON, JSON_LENGTH, Reply, Request, Response
 from lepton_ai.serving.model import InferReply, ServedModel
 from lepton_ai.serving.service import Service
 from lepton_ai.serving.trace import follow
 
-_LENGTH = LENGTH_HEADER.lower().encode()
 _DIGITS = re.compile(rb"[0-9]{1,12}")
 # Headers that ask for more than what is in the body. Most requests have none of them.
 _SPECIAL = frozenset(
-    (b"accept-encoding", b"content-encoding", b"lepton-timeout-ms", b"lepton-timing", b"traceparent", _LENGTH)
+    (b"accept-encoding", b"content-encoding", b"lepton-timeout-ms", b"lepton-timing", b"traceparent", JSON_LENGTH)
 )
 _LARGE = 2**18  # bytes from which packing is done beside the event loop
 
@@ -69,7 +68,7 @@ class Exchange:
             self._ask(request.body)
             return self
         encoding, limit = request.text(b"content-encoding"), self._service.config.max_body
-        work = functools.partial(unpack, request.body, encoding, limit=limit)
+        work = functools.partial(unpack, bytes(request.body), encoding, limit=limit)
         if len(request.body) >= _LARGE // 16:
             self._aside(work, self._ask)
             return self
@@ -91,7 +90,7 @@ class Exchange:
                 self._count(error)
             self._end(failure(error))
 
-    def _ask(self, body: bytes) -> None:
+    def _ask(self, body: bytes | memoryview) -> None:
         request, model = self._request, self._model
         try:
             length, deadline = (None, None) if self._plain else (_json_length(request.headers), _deadline(request))
@@ -138,7 +137,7 @@ class Exchange:
         kind = JSON
         if header_length is not None:
             kind = BINARY
-            self._headers += ((_LENGTH, b"%d" % header_length),)
+            self._headers += ((JSON_LENGTH, b"%d" % header_length),)
         if b"accept-encoding" in headers:
             encoding = choose(self._request.text(b"accept-encoding"))
             finish = functools.partial(self._finish, outcome, content, kind, encoding)
@@ -183,7 +182,7 @@ class Exchange:
 
 
 def _json_length(headers: dict[bytes, bytes]) -> int | None:
-    value = headers.get(_LENGTH)
+    value = headers.get(JSON_LENGTH)
     if value is None:
         return None
     if not _DIGITS.fullmatch(value):

@@ -30,17 +30,18 @@ class Heads:
         self._known: dict[bytes, Head] = {}
 
     def find(self, data: bytes) -> Head | None:
-        """The head of `data`, if it is known and `data` is exactly one request."""
+        """The head with which `data` begins, if it is known and nothing follows its request."""
         head = self._known.get(data[: data.find(_END, 0, _LONGEST) + 4])
-        return head if head is not None and head.whole == len(data) else None
+        return head if head is not None and head.whole >= len(data) else None
 
     def learn(self, data: bytes, method: str, path: str, headers: dict[bytes, bytes]) -> None:
-        """`data`, from its beginning to its end, was parsed as one request, after which another may follow."""
+        """`data` was parsed as one request, from its beginning, and another may follow it."""
         size = data.find(_END, 0, _LONGEST) + 4
-        if size < 4 or size + int(headers.get(b"content-length", 0)) != len(data):
+        whole = size + int(headers.get(b"content-length", 0))
+        if size < 4 or whole < len(data):
             return
         if any(name in headers for name in _NOT_KEPT):
             return
         if len(self._known) >= _MOST:
             self._known.clear()
-        self._known[data[:size]] = Head(method, path, headers, size, len(data))
+        self._known[data[:size]] = Head(method, path, headers, size, whole)

@@ -155,6 +155,13 @@ class Connection(Reader, asyncio.Protocol):
         except LeptonError as error:
             self._refuse(error)
 
+    def gathered(self, count: int) -> None:
+        """Bytes of a large body came."""
+        try:
+            super().gathered(count)
+        except LeptonError as error:
+            self._refuse(error)
+
     def pause_writing(self) -> None:
         """The client reads more slowly than we write."""
         self._writable = self._loop.create_future()
@@ -171,7 +178,9 @@ class Connection(Reader, asyncio.Protocol):
 
     # -- answering -----------------------------------------------------------------------------------------------
 
-    def _take(self, method: str, path: str, headers: dict[bytes, bytes], body: bytes, *, keep: bool, held: int) -> None:
+    def _take(
+        self, method: str, path: str, headers: dict[bytes, bytes], body: bytes | memoryview, *, keep: bool, held: int
+    ) -> None:
         """A request is there: begin with it, or let it wait behind the one that is answered."""
         self._complete += 1
         request = Request(method, path, headers, body, client=self._client, started=time.perf_counter())

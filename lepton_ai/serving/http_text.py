@@ -14,10 +14,10 @@ def whole(response: Response, date: bytes) -> bytes | None:
     """Head and content of an answer after which the connection stays, if it is as most are: good, small, and without
     headers of its own. `date` is a whole line.
     """
-    status, content, kind, headers, _, _ = response
-    if status != 200 or headers or len(content) > SMALL:
+    content = response.content
+    if response.status != 200 or response.headers or len(content) > SMALL:
         return None
-    return _OK % (date, kind, len(content), content)
+    return _OK % (date, response.type, len(content), content)
 
 
 def head_of(response: Response, date: bytes, *, keep: bool) -> bytes:

@@ -8,7 +8,9 @@ is overtaken for ever: whoever has waited long enough is first, whatever comes.
 import heapq
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
+
+import msgspec
 
 from lepton_ai.bundle import Array
 from lepton_ai.serving.errors import DisconnectedError, LateError, QueueFullError
@@ -20,7 +22,7 @@ DEFAULT_PRIORITY = 5
 _SKIPPED = 16  # so many that do not fit into the rest of a batch are passed over before it leaves
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, gc=False):
     """One request's outputs, and how long it waited and was computed."""
 
     outputs: Tensors
@@ -48,25 +50,17 @@ class Promise(Protocol):
         """Call this once it is done."""
 
 
-class Entry:
+class Entry(msgspec.Struct, eq=False, gc=False):
     """A request that waits. `size` is in bytes, `key` is what its batch must share, times are the line's owner's."""
 
-    __slots__ = ("arrived", "deadline", "feed", "future", "gone", "key", "rows", "size")
-
-    def __init__(
-        self,
-        feed: Tensors,
-        rows: int,
-        key: object,
-        future: Promise,
-        arrived: float,
-        *,
-        size: int = 0,
-        deadline: float = math.inf,
-        gone: Callable[[], bool] | None = None,
-    ) -> None:
-        self.feed, self.rows, self.key, self.future, self.arrived = feed, rows, key, future, arrived
-        self.size, self.deadline, self.gone = size, deadline, gone
+    feed: Tensors
+    rows: int
+    key: object
+    future: Promise
+    arrived: float
+    size: int = 0
+    deadline: float = math.inf
+    gone: Callable[[], bool] | None = None
 
     def is_dead(self, now: float) -> bool:
         """Whether computing it would be for nobody; its future then says why."""

@@ -3,11 +3,15 @@ nothing is waited for but other requests.
 """
 
 from collections.abc import AsyncIterator, Callable
-from typing import NamedTuple, Protocol
+from typing import Protocol
 from urllib.parse import unquote_to_bytes
 
 import httptools
+import msgspec
 
+from lepton_ai.bundle import LENGTH_HEADER
+
+JSON_LENGTH = LENGTH_HEADER.lower().encode()
 JSON = b"application/json"
 BINARY = b"application/octet-stream"
 HTML = b"text/html; charset=utf-8"
@@ -15,34 +19,27 @@ TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 EVENTS = b"text/event-stream"
 
 
-class Request:
+class Request(msgspec.Struct, eq=False, gc=False):
     """`path` is unquoted and without its query; the names of `headers` are in lower case, several of one name joined
-    by a comma, and the whole is not to be changed. `client` is the address it came from, `started` the time of
-    `time.perf_counter` when it came. `gone`, if the engine does not cancel by itself, says whether the client has left.
+    by a comma, and the whole is not to be changed. A large `body` with binary tensors is where it was received, any
+    other is bytes. `client` is the address it came from, `started` the time of `time.perf_counter` when it came.
+    `gone`, if the engine does not cancel by itself, says whether the client has left.
     """
 
-    __slots__ = ("body", "client", "gone", "headers", "method", "path", "started")
-
-    def __init__(
-        self,
-        method: str,
-        path: str,
-        headers: dict[bytes, bytes],
-        body: bytes,
-        *,
-        client: str = "",
-        started: float = 0.0,
-        gone: Callable[[], bool] | None = None,
-    ) -> None:
-        self.method, self.path, self.headers, self.body = method, path, headers, body
-        self.client, self.started, self.gone = client, started, gone
+    method: str
+    path: str
+    headers: dict[bytes, bytes]
+    body: bytes | memoryview
+    client: str = ""
+    started: float = 0.0
+    gone: Callable[[], bool] | None = None
 
     def text(self, name: bytes) -> str:
         """A header as text, empty if there is none."""
         return self.headers.get(name, b"").decode("latin-1")
 
 
-class Response(NamedTuple):
+class Response(msgspec.Struct, gc=False):
     """An answer of a known length, or one of `events` that ends when they do. `close` ends the connection after it."""
 
     status: int

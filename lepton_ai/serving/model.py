@@ -3,7 +3,9 @@
 import math
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from lepton_ai.bundle import Array, Bundle, InferRequest, Signature, TensorSpec, check_name
 from lepton_ai.core import this_machine, unknown_name
@@ -29,9 +31,11 @@ _TYPES = {"BYTES": "TYPE_STRING"}
 _MOST_SIZES = 256  # so many sizes of batches are told apart in the statistics
 _NANOSECONDS = 1e9
 _WORTH_TIMING = 0.001  # seconds of a single row beyond which a full batch is slow for certain
+_PATIENCE = 0.1  # seconds of a single row beyond which nothing more is timed
+_MERGED, _GAIN = 4, 0.9  # so many rows at once pay if they take less than this share of the time that they take alone
 
 
-class InferReply(NamedTuple):
+class InferReply(msgspec.Struct, gc=False):
     """One request's outputs, in the order in which they were asked for, and what they cost (seconds)."""
 
     model_name: str
@@ -55,9 +59,12 @@ class ServedModel:
         platform: str = "onnxruntime_onnx",
         labels: tuple[str, ...] = (),
         batch_seconds: float = math.inf,
+        merges: bool = True,
         config: ServerConfig | None = None,
     ) -> None:
-        """`batch_seconds` is how long a full batch takes, if that is known; see `Batcher`."""
+        """`batch_seconds` is how long a full batch takes, if that is known; see `Batcher`. `merges`: several requests
+        are computed at once.
+        """
         config = config or ServerConfig()
         self.name = check_name(name)
         self.version = version
@@ -69,7 +76,7 @@ class ServedModel:
             name=name,
             version=version,
             instances=config.instances,
-            max_batch=config.max_batch,
+            max_batch=config.max_batch if merges else 1,
             max_queue=config.max_queue,
             max_queue_bytes=config.max_queue_bytes,
             batch_seconds=batch_seconds,
@@ -113,9 +120,12 @@ class ServedModel:
             tolerance = graph.parity.tolerance if graph.parity else GOLDEN_TOLERANCE
             warm_up(runtime)
             replay_golden(bundle, runtime, tolerance=tolerance)
-            seconds = time_rows(runtime, 1)
-            if seconds < _WORTH_TIMING:
+            alone = seconds = time_rows(runtime, 1)
+            merges = True
+            if alone < _WORTH_TIMING:
                 seconds = time_rows(runtime, config.max_batch)
+            elif alone < _PATIENCE and config.max_batch >= _MERGED:
+                merges = time_rows(runtime, _MERGED) < _GAIN * _MERGED * alone
         except BaseException:
             runtime.close()
             raise
@@ -126,6 +136,7 @@ class ServedModel:
             platform=f"{graph.runtime}_onnx",
             labels=bundle.manifest.labels,
             batch_seconds=seconds,
+            merges=merges,
             config=config,
         )
 

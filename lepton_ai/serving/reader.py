@@ -7,8 +7,9 @@ import httptools
 
 from lepton_ai.core import TooLargeError
 from lepton_ai.serving.errors import HeadTooLargeError
+from lepton_ai.serving.gathering import LEAST, Gatherer, Gathering
 from lepton_ai.serving.heads import Heads
-from lepton_ai.serving.messages import path_of
+from lepton_ai.serving.messages import JSON_LENGTH, path_of
 from lepton_ai.serving.service import Service
 
 MAX_HEAD = 16 * 1024
@@ -16,7 +17,7 @@ MAX_FIELDS = 100
 MAX_CHUNKS = 65_536
 
 
-class Reader:
+class Reader(Gatherer):
     """Calls `_take` with every request. What it raises while it reads says how the client is refused."""
 
     def __init__(self, service: Service, heads: Heads) -> None:
@@ -28,6 +29,7 @@ class Reader:
         self._between = True  # the parser stands between two requests
         self._complete = 0  # requests so far
         self._method = self._path = ""
+        self._gathering: Gathering | None = None
         self._reset()
 
     def _reset(self) -> None:
@@ -38,7 +40,9 @@ class Reader:
         self._in_head = self._in_body = False
         self._raw = 0  # bytes of a head that is not complete
 
-    def _take(self, method: str, path: str, headers: dict[bytes, bytes], body: bytes, *, keep: bool, held: int) -> None:
+    def _take(
+        self, method: str, path: str, headers: dict[bytes, bytes], body: bytes | memoryview, *, keep: bool, held: int
+    ) -> None:
         """A request is there, of whose bytes `held` are held."""
         raise NotImplementedError
 
@@ -58,16 +62,70 @@ class Reader:
             self._raw += len(data)  # the parser tells of whole fields only
             if self._raw > MAX_HEAD:
                 raise HeadTooLargeError(_TOO_LARGE_HEAD)
+        elif self._in_body:
+            size = int(self._headers.get(b"content-length", 0))
+            if size - self._held >= LEAST and self._parser.should_keep_alive():
+                self._leave_parser(size)
+                if begins and before == self._complete:
+                    self._heads.learn(data, self._method, self._path, self._headers)
 
     def _take_known(self, data: bytes) -> bool:
-        """Whether this was a whole request, whose head is known."""
+        """Whether this was a request whose head is known: a whole one, or the beginning of a large one."""
         head = self._heads.find(data)
         if head is None:
             return False
-        body = data[head.size :]
-        self._service.hold(len(body))
-        self._take(head.method, head.path, head.headers, body, keep=True, held=len(body))
+        missing = head.whole - len(data)
+        if missing and missing < LEAST:
+            return False
+        held = len(data) - head.size
+        self._service.hold(held)
+        if not missing:
+            self._take(head.method, head.path, head.headers, data[head.size :], keep=True, held=held)
+            return True
+        self._reset()
+        self._method, self._path, self._headers, self._held = head.method, head.path, head.headers, held
+        self._between, self._in_body = False, True
+        if not self._busy:
+            self.deadline = time.perf_counter() + self._config.body_seconds
+        self._gather(memoryview(data)[head.size :], head.whole - head.size)
         return True
+
+    def _leave_parser(self, size: int) -> None:
+        """Gather what is missing of a body of `size` bytes."""
+        self._method, self._path = self._parser.get_method().decode("latin-1"), path_of(self._url)
+        self._parser = httptools.HttpRequestParser(self)  # for what follows the body
+        first, self._parts = b"".join(self._parts), []
+        self._gather(first, size)
+
+    def _gather(self, first: bytes | memoryview, size: int) -> None:
+        text = self._headers.get(JSON_LENGTH, b"")
+        aligned = int(text) if text.isdigit() and int(text) <= size else 0
+        self._gathering = Gathering(self, first, size, aligned=aligned)
+        self._transport.set_protocol(self._gathering)
+
+    def gathered(self, count: int) -> None:
+        """So many bytes more of a large body are there.
+
+        Raises: LeptonError.
+        """
+        self._service.hold(count)
+        self._held += count
+        gathering = self._gathering
+        assert gathering is not None
+        if not gathering.complete:
+            return
+        self._leave_gathering()
+        self._in_body, self._between = False, True
+        held, self._held = self._held, 0
+        # In place for those who read it in parts; everybody else is given what everybody knows.
+        in_place = JSON_LENGTH in self._headers and b"content-encoding" not in self._headers
+        body = gathering.body if in_place else bytes(gathering.body)
+        self._take(self._method, self._path, self._headers, body, keep=True, held=held)
+
+    def _leave_gathering(self) -> None:
+        if self._gathering is not None:
+            self._gathering = None
+            self._transport.set_protocol(self)
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -135,6 +193,7 @@ class Reader:
         self._service.hold(-self._held)
         self._held = 0
         self._parts = []
+        self._leave_gathering()
 
 
 _TOO_LARGE_HEAD = f"the request's headers are larger than {MAX_HEAD} bytes"

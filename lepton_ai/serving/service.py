@@ -15,7 +15,7 @@ from lepton_ai.bundle import InferRequest, check_name
 from lepton_ai.core import BundleError, Channel, NotFoundError, UnavailableError, unknown_name
 from lepton_ai.serving import ledger
 from lepton_ai.serving.access import Access, Admission
-from lepton_ai.serving.asking import Asking
+from lepton_ai.serving.asking import Asking, pass_on
 from lepton_ai.serving.config import ServerConfig
 from lepton_ai.serving.errors import status_of
 from lepton_ai.serving.events import RequestFinished
@@ -124,7 +124,7 @@ class Service:
         Raises: NotFoundError, UnavailableError, ShapeError, DataError, RequestError and its children.
         """
         future: asyncio.Future[InferReply] = asyncio.get_running_loop().create_future()
-        tell = functools.partial(_pass_on, future)
+        tell = functools.partial(pass_on, future)
         model = self.model(name, version)
         asking = self.submit(model, request, tell, deadline=deadline, gone=gone, started=started, trace=trace)
         try:
@@ -358,15 +358,6 @@ class Service:
 def rank(version: str) -> tuple[int, str]:
     """By what versions are ordered: as numbers."""
     return (int(version) if version.isdigit() else -1, version)
-
-
-def _pass_on(future: asyncio.Future[InferReply], outcome: InferReply | BaseException) -> None:
-    if future.done():
-        return
-    if isinstance(outcome, BaseException):
-        future.set_exception(outcome)
-    else:
-        future.set_result(outcome)
 
 
 def _reason(error: BaseException) -> str:

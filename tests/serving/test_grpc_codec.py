@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -54,7 +55,9 @@ def test_what_is_asked_for() -> None:
     made.outputs.add(name="y")
     made.outputs.add(name="z").parameters["classification"].int64_param = 3
     found = read_request(made)
-    assert found._replace(inputs={}) == InferRequest({}, "7", {"y": True, "z": True}, True, {"z": 3}, 1, 5_000)
+    assert msgspec.structs.replace(found, inputs={}) == InferRequest(
+        {}, "7", {"y": True, "z": True}, True, {"z": 3}, 1, 5_000
+    )
 
 
 def test_what_cannot_be_is_said() -> None:

@@ -22,7 +22,11 @@ GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 async def echo(request: Request) -> Response:
     """Tells what it understood."""
-    told: dict[str, Any] = {"method": request.method, "path": request.path, "body": request.body.decode("latin-1")}
+    told: dict[str, Any] = {
+        "method": request.method,
+        "path": request.path,
+        "body": bytes(request.body).decode("latin-1"),
+    }
     told |= {"fields": {name.decode(): value.decode("latin-1") for name, value in request.headers.items()}}
     return Response(200, json.dumps(told).encode())
 
@@ -337,13 +341,30 @@ class _Wire:
 
     def __init__(self, written: bytearray, connection: Connection) -> None:
         self._written, self._closing = written, False
+        self._protocol: asyncio.BaseProtocol = connection
+
+    def feed(self, data: bytes) -> None:
+        while data:
+            if isinstance(self._protocol, asyncio.BufferedProtocol):
+                room = memoryview(self._protocol.get_buffer(-1))
+                count = min(len(room), len(data))
+                room[:count] = data[:count]
+                self._protocol.buffer_updated(count)
+                data = data[count:]
+            else:
+                assert isinstance(self._protocol, asyncio.Protocol)
+                self._protocol.data_received(data)
+                return
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        self._protocol = protocol
 
     def write(self, data: bytes) -> None:
         if not self._closing:
             self._written += data
 
-    def get_extra_info(self, name: str) -> tuple[str, int]:
-        return ("127.0.0.1", 1)
+    def get_extra_info(self, name: str) -> tuple[str, int] | None:
+        return ("127.0.0.1", 1) if name == "peername" else None
 
     def is_closing(self) -> bool:
         return self._closing

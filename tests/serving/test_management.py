@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from lepton_ai.core import ConfigError, RequestError, UnavailableError
@@ -242,7 +243,7 @@ def test_the_live_page_draws_in_a_browser(folder: Path, tmp_path: Path, monkeypa
         if request.path != "/":
             return answer
         content = answer.content.replace(b"img-src data:", b"img-src 'self'").replace(b"</h1>", b"</h1><img src=/slow>")
-        return answer._replace(content=content)
+        return msgspec.structs.replace(answer, content=content)
 
     monkeypatch.setattr(Management, "handle", handle)
     stop = threading.Event()
