@@ -113,14 +113,13 @@ class Calls:
 
     async def watch(self, request: Any, _: Any) -> AsyncIterator[Any]:
         """`Watch` of the health service: what `Check` says, now and when it changes. It ends when the server stops."""
-        known = request.service in ("", SERVICE)
+        known, ready = request.service in ("", SERVICE), self._service.is_ready()
         unknown = self._messages.from_json("HealthCheckResponse", {"status": "SERVICE_UNKNOWN"})
         yield self._health() if known else unknown
-        if self._service.is_ready():
-            while self._service.is_ready():
-                await asyncio.sleep(_WATCH)
-            if known:
-                yield self._health()
+        while self._service.is_ready():
+            await asyncio.sleep(_WATCH)
+        if known and ready:
+            yield self._health()
 
     def _health(self) -> Any:
         status = "SERVING" if self._service.is_ready() else "NOT_SERVING"

@@ -29,7 +29,7 @@ class Crowd:
         self.host, _, port = server.url.removeprefix("http://").partition(":")
         self.port = int(port)
         self.answered, self.wrong, self.odd = 0, list[Any](), 0
-        kinds: list[Callable[[random.Random], None]] = [self.cancels, self.sends_garbage, self.dawdles]
+        kinds: list[Callable[[random.Random], None]] = [self.cancels, self.sends_garbage, self.dawdles, self.breaks_off]
         self.threads = [threading.Thread(target=self.counts)]
         self.threads += [threading.Thread(target=self.again, args=(kind,)) for kind in kinds]
         for thread in self.threads:
@@ -83,6 +83,14 @@ class Crowd:
                 client.sendall(bytes([byte]))
                 if self.ending.wait(0.01):
                     return
+
+    def breaks_off(self, draw: random.Random) -> None:
+        """Announces a large body, and sends a part of it, or all, which is nothing."""
+        with socket.create_connection((self.host, self.port), timeout=10) as client:
+            client.sendall(HEAD.replace(b"90", b"300000"))
+            client.sendall(bytes(min(300_000, draw.randrange(400_000))))
+            client.settimeout(0.2)
+            client.recv(1000)
 
     def go(self) -> None:
         self.ending.set()

@@ -1,5 +1,6 @@
 """The gRPC face, asked by grpcio itself with our own messages: health, management, token, limits, stopping."""
 
+import asyncio
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 
 from lepton_ai.core import ConfigError
 from lepton_ai.runtime import OnnxRuntime
-from lepton_ai.serving import GrpcFront, Repository, Security, ServedModel, Server, ServerConfig, Tls
+from lepton_ai.serving import GrpcFront, Repository, Security, ServedModel, Server, ServerConfig, Service, Tls
+from lepton_ai.serving.grpc_calls import Calls
 from lepton_ai.serving.grpc_messages import HEALTH, SERVICE, messages
 from tests.contracts import graphs
 from tests.contracts.bundles import write_bundle
@@ -209,6 +211,17 @@ def test_what_waits_too_long_is_late_and_what_was_begun_is_finished() -> None:
         stopping.join(20)
         ask.channel.close()
     assert len(answers) == 1 and runtime.rows == 1  # the late one was never computed
+
+
+def test_who_watches_hears_of_what_changes_while_he_is_told() -> None:
+    async def main() -> list[int]:
+        service = Service()
+        told = Calls(service, grpc.StatusCode, management=False).watch(messages()["HealthCheckRequest"](), None)
+        first = await anext(told)
+        service.ready = False
+        return [first.status, *[each.status async for each in told]]
+
+    assert asyncio.run(main()) == [1, 2]
 
 
 def test_who_watches_hears_when_the_server_stops(folder: Path) -> None:
