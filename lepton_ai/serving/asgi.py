@@ -9,7 +9,7 @@ from typing import Any
 from lepton_ai.serving.answers import failure
 from lepton_ai.serving.body import Receive, is_gone, read_body
 from lepton_ai.serving.errors import DisconnectedError
-from lepton_ai.serving.messages import Request, Response
+from lepton_ai.serving.messages import Request, Response, number_of
 from lepton_ai.serving.service import Service
 
 Scope = dict[str, Any]
@@ -32,7 +32,7 @@ async def serve_request(
         headers = join_headers(scope["headers"])
         config = service.config
         declared = headers.get(b"content-length", b"")
-        length = int(declared) if declared.isdigit() else None
+        length = number_of(declared)
         body = await read_body(receive, length, config.max_body, config.body_seconds, hold=hold)
         client = (scope.get("client") or ("", 0))[0]
         gone = functools.partial(is_gone, receive)

@@ -5,7 +5,6 @@ has come, and answered as soon as its batch is done. Only what is large is unpac
 import asyncio
 import functools
 import math
-import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -15,12 +14,11 @@ from lepton_ai.core import RequestError
 from lepton_ai.serving.answers import failure
 from lepton_ai.serving.asking import Asking
 from lepton_ai.serving.encoding import choose, pack, unpack
-from lepton_ai.serving.messages import BINARY, JSON, JSON_LENGTH, Reply, Request, Response
+from lepton_ai.serving.messages import BINARY, JSON, JSON_LENGTH, Reply, Request, Response, number_of
 from lepton_ai.serving.model import InferReply, ServedModel
 from lepton_ai.serving.service import Service
 from lepton_ai.serving.trace import follow
 
-_DIGITS = re.compile(rb"[0-9]{1,12}")
 # Headers that ask for more than what is in the body. Most requests have none of them.
 _SPECIAL = frozenset(
     (b"accept-encoding", b"content-encoding", b"lepton-timeout-ms", b"lepton-timing", b"traceparent", JSON_LENGTH)
@@ -185,18 +183,20 @@ def _json_length(headers: dict[bytes, bytes]) -> int | None:
     value = headers.get(JSON_LENGTH)
     if value is None:
         return None
-    if not _DIGITS.fullmatch(value):
+    length = number_of(value)
+    if length is None:
         raise RequestError(at=LENGTH_HEADER, got=value[:100].decode("latin-1"), expected="a number, once")
-    return int(value)
+    return length
 
 
 def _deadline(request: Request) -> float | None:
     value = request.headers.get(b"lepton-timeout-ms")
     if value is None:
         return None
-    if not _DIGITS.fullmatch(value) or not int(value):
+    milliseconds = number_of(value)
+    if not milliseconds:
         raise RequestError(at="Lepton-Timeout-Ms", got=value[:100].decode("latin-1"), expected="milliseconds")
-    return request.started + int(value) / 1000
+    return request.started + milliseconds / 1000
 
 
 def _timing(request: Request, reply: InferReply) -> bytes:

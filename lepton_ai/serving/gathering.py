@@ -12,7 +12,7 @@ LEAST = 2**16  # missing bytes from which it is worth its while
 _ALIGNMENT = 64  # bytes: a line of the processor's cache
 
 
-class Gatherer(asyncio.BaseProtocol):
+class Gatherer(asyncio.Protocol):
     """A connection that gathers a body."""
 
     def gathered(self, count: int) -> None:
@@ -32,6 +32,7 @@ class Gathering(asyncio.BufferedProtocol):
         start = -(memory.ctypes.data + aligned) % _ALIGNMENT
         self._owner, self._view, self._filled = owner, memory.data[start : start + size], len(first)
         self._view[: len(first)] = first
+        self._ended = False
 
     @property
     def complete(self) -> bool:
@@ -43,12 +44,21 @@ class Gathering(asyncio.BufferedProtocol):
         """All of it, to be read."""
         return self._view.toreadonly()
 
+    def end(self) -> None:
+        """Keep the memory no longer: event loops know this object until the next one."""
+        self._view, self._filled, self._ended = memoryview(bytearray()), 0, True
+
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to write."""
+        if self._ended:
+            self._view = memoryview(bytearray(max(sizehint, _ALIGNMENT)))
         return self._view[self._filled :]
 
     def buffer_updated(self, nbytes: int) -> None:
-        """So much was written."""
+        """So much was written; what follows the body, of which Windows' event loop tells us too, is for the owner."""
+        if self._ended:
+            self._owner.data_received(bytes(self._view[:nbytes]))
+            return
         self._filled += nbytes
         self._owner.gathered(nbytes)
 

@@ -34,12 +34,12 @@ class Heads:
         head = self._known.get(data[: data.find(_END, 0, _LONGEST) + 4])
         return head if head is not None and head.whole >= len(data) else None
 
-    def learn(self, data: bytes, method: str, path: str, headers: dict[bytes, bytes]) -> None:
-        """`data` was parsed as one request, from its beginning, and another may follow it."""
+    def learn(self, data: bytes, seen: int, method: str, path: str, headers: dict[bytes, bytes]) -> None:
+        """`data` was parsed as a request, from its beginning, of whose body it held so much, and another may follow."""
         size = data.find(_END, 0, _LONGEST) + 4
-        whole = size + int(headers.get(b"content-length", 0))
-        if size < 4 or whole < len(data):
+        if size < 4 or size + seen != len(data):  # empty lines come before it, or others' requests after it
             return
+        whole = size + int(headers.get(b"content-length", 0))
         if any(name in headers for name in _NOT_KEPT):
             return
         if len(self._known) >= _MOST:

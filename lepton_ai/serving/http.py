@@ -102,6 +102,7 @@ class Connection(Reader, asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._client = ""
         self._waiting: deque[tuple[Request, bool, int]] = deque()
+        self._request: Request | None = None  # that is answered
         self._work: Work | None = None  # the answer that is on its way
         self._starting = False  # a request has only just begun to be answered
         self._last = self._untaken = False  # its answer is the connection's last; is out, but not taken yet
@@ -207,7 +208,8 @@ class Connection(Reader, asyncio.Protocol):
     def _respond(self, response: Response) -> None:
         """The answer to the request under way."""
         engine, request = self._engine, self._request
-        self._work = None
+        assert request is not None
+        self._work = self._request = None  # its body is nobody's business any more
         engine.service.hold(-self._taken)
         self._taken = 0
         if self._lost or self._transport.is_closing():

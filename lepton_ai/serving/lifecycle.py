@@ -90,6 +90,9 @@ class Life:
         await asyncio.sleep(_SETTLE)
         self._listener.close()
         await asyncio.sleep(_SETTLE)
+        if shared:  # who waits is for the others
+            self._spare.close()
+            return
         waiting: list[socket.socket] = []
         with contextlib.suppress(OSError):  # nobody is left
             while True:

@@ -50,7 +50,7 @@ class Promise(Protocol):
         """Call this once it is done."""
 
 
-class Entry(msgspec.Struct, eq=False, gc=False):
+class Entry(msgspec.Struct, eq=False):
     """A request that waits. `size` is in bytes, `key` is what its batch must share, times are the line's owner's."""
 
     feed: Tensors

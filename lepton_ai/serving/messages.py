@@ -2,6 +2,7 @@
 nothing is waited for but other requests.
 """
 
+import re
 from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 from urllib.parse import unquote_to_bytes
@@ -17,6 +18,7 @@ BINARY = b"application/octet-stream"
 HTML = b"text/html; charset=utf-8"
 TEXT = b"text/plain; version=0.0.4; charset=utf-8"
 EVENTS = b"text/event-stream"
+_NUMBER = re.compile(rb"[0-9]{1,12}")
 
 
 class Request(msgspec.Struct, eq=False, gc=False):
@@ -60,6 +62,11 @@ class Work(Protocol):
 Reply = Callable[[Response], object]
 # Begins to answer: calls `Reply` once, before it returns, and then it returns None, or later.
 Begin = Callable[[Request, Reply], Work | None]
+
+
+def number_of(value: bytes) -> int | None:
+    """The whole number in a header's value; None if it is something else, or larger than anybody needs."""
+    return int(value) if _NUMBER.fullmatch(value) else None
 
 
 def path_of(url: bytes) -> str:

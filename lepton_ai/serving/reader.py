@@ -9,7 +9,7 @@ from lepton_ai.core import TooLargeError
 from lepton_ai.serving.errors import HeadTooLargeError
 from lepton_ai.serving.gathering import LEAST, Gatherer, Gathering
 from lepton_ai.serving.heads import Heads
-from lepton_ai.serving.messages import JSON_LENGTH, path_of
+from lepton_ai.serving.messages import JSON_LENGTH, number_of, path_of
 from lepton_ai.serving.service import Service
 
 MAX_HEAD = 16 * 1024
@@ -51,13 +51,15 @@ class Reader(Gatherer):
 
         Raises: LeptonError, httptools' errors.
         """
+        data = bytes(data)  # Windows' event loop has arrays of them
         begins = self._between
         if begins and self._take_known(data):
             return
         before = self._complete
         self._parser.feed_data(data)
         if begins and self._between and self._complete == before + 1:
-            self._heads.learn(data, self._method, self._path, self._headers)
+            size = int(self._headers.get(b"content-length", 0))
+            self._heads.learn(data, size, self._method, self._path, self._headers)
         elif self._in_head and before == self._complete:
             self._raw += len(data)  # the parser tells of whole fields only
             if self._raw > MAX_HEAD:
@@ -67,7 +69,7 @@ class Reader(Gatherer):
             if size - self._held >= LEAST and self._parser.should_keep_alive():
                 self._leave_parser(size)
                 if begins and before == self._complete:
-                    self._heads.learn(data, self._method, self._path, self._headers)
+                    self._heads.learn(data, self._held, self._method, self._path, self._headers)
 
     def _take_known(self, data: bytes) -> bool:
         """Whether this was a request whose head is known: a whole one, or the beginning of a large one."""
@@ -98,9 +100,8 @@ class Reader(Gatherer):
         self._gather(first, size)
 
     def _gather(self, first: bytes | memoryview, size: int) -> None:
-        text = self._headers.get(JSON_LENGTH, b"")
-        aligned = int(text) if text.isdigit() and int(text) <= size else 0
-        self._gathering = Gathering(self, first, size, aligned=aligned)
+        text_size = number_of(self._headers.get(JSON_LENGTH, b"")) or 0  # whether it is true is seen later
+        self._gathering = Gathering(self, first, size, aligned=text_size)
         self._transport.set_protocol(self._gathering)
 
     def gathered(self, count: int) -> None:
@@ -114,18 +115,20 @@ class Reader(Gatherer):
         assert gathering is not None
         if not gathering.complete:
             return
-        self._leave_gathering()
-        self._in_body, self._between = False, True
-        held, self._held = self._held, 0
         # In place for those who read it in parts; everybody else is given what everybody knows.
         in_place = JSON_LENGTH in self._headers and b"content-encoding" not in self._headers
         body = gathering.body if in_place else bytes(gathering.body)
+        self._leave_gathering()
+        self._in_body, self._between = False, True
+        held, self._held = self._held, 0
         self._take(self._method, self._path, self._headers, body, keep=True, held=held)
 
     def _leave_gathering(self) -> None:
-        if self._gathering is not None:
-            self._gathering = None
-            self._transport.set_protocol(self)
+        gathering, self._gathering = self._gathering, None
+        if gathering is not None:
+            gathering.end()
+            if not self._transport.is_closing():
+                self._transport.set_protocol(self)
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -177,7 +180,7 @@ class Reader(Gatherer):
     def on_message_complete(self) -> None:
         """The request is complete."""
         self._in_body = False
-        parts = self._parts
+        parts, self._parts = self._parts, []
         body = parts[0] if len(parts) == 1 else b"".join(parts)
         held, self._held = self._held, 0
         self._method, self._path = self._parser.get_method().decode("latin-1"), path_of(self._url)

@@ -2,6 +2,7 @@
 than to wake them.
 """
 
+import contextlib
 import queue
 import threading
 from collections.abc import Callable
@@ -16,24 +17,26 @@ class Threads:
         self._threads = [
             threading.Thread(target=self._run, name=f"{name}-{number}", daemon=True) for number in range(count)
         ]
-        self._begun = False
+        self._running: list[threading.Thread] = []
 
     def submit(self, work: Callable[..., object], /, *args: Any) -> None:
-        """Do this, which must not raise, as soon as one is free."""
-        if not self._begun:
-            self._begun = True
-            for thread in self._threads:
+        """Do this, which must not raise, as soon as one is free; or at once, if the system lends no thread at all."""
+        with contextlib.suppress(RuntimeError):
+            while len(self._running) < len(self._threads):
+                thread = self._threads[len(self._running)]
                 thread.start()
-        self._jobs.put((work, args))
+                self._running.append(thread)
+        if self._running:
+            self._jobs.put((work, args))
+        else:
+            work(*args)
 
     def shutdown(self, wait: bool = True) -> None:
         """End, after what was submitted."""
-        if not self._begun:
-            return
-        for _ in self._threads:
+        for _ in self._running:
             self._jobs.put(None)
         if wait:
-            for thread in self._threads:
+            for thread in self._running:
                 thread.join()
 
     def _run(self) -> None:

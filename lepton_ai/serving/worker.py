@@ -27,6 +27,7 @@ from lepton_ai.serving.repository import Repository
 from lepton_ai.serving.service import Service
 from lepton_ai.serving.wire import Command, Message, Task, send
 
+_LAST_WORD = 0.2  # seconds in which the supervisor says that all are to stop, if they are
 _REFRESH = 0.5  # seconds between looks at the queues, for the metrics
 
 
@@ -49,13 +50,14 @@ class Worker:
         context = task.tls.context() if task.tls else None
         self._life = Life(App(self._service, host=task.host), listening, tls=context, fronts=fronts)
         self._prepared: dict[tuple[str, str], ServedModel] = {}
-        self._alone = False
+        self._alone = self._told = False
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer, and obey, until the end."""
         addresses = await self._life.start()
         loop = asyncio.get_running_loop()
-        loop.add_signal_handler(signal.SIGTERM, self._end_alone, reader)
+        # A signal to all processes at once is the supervisor's to pass on: it may have more to say.
+        loop.add_signal_handler(signal.SIGTERM, loop.call_later, _LAST_WORD, self._end_alone, reader)
         refreshing = loop.create_task(self._refresh())
         models = tuple((model.name, model.version) for model in self._service.models)
         await send(writer, Message(number=0, models=models, addresses=tuple(addresses)))
@@ -66,7 +68,7 @@ class Worker:
                 continue
             command = msgspec.json.decode(line, type=Command)
             if command.verb == "stop":
-                grace = command.grace
+                grace, self._told = command.grace, True
                 break
             task = loop.create_task(self._obey(command, writer))
             obeying.add(task)
@@ -78,8 +80,9 @@ class Worker:
 
     def _end_alone(self, reader: asyncio.StreamReader) -> None:
         """A signal to this process: the supervisor and the others go on."""
-        self._alone = True
-        reader.feed_eof()
+        if not self._told:
+            self._alone = True
+            reader.feed_eof()
 
     async def _await_hurry(self, reader: asyncio.StreamReader) -> None:
         """Another word, or the end of the connection: no time for grace."""

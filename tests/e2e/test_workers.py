@@ -130,6 +130,27 @@ def test_one_that_is_asked_to_end_leaves_the_port_to_the_others(server: Running)
         assert status == 200 and told["outputs"][0]["data"] == [number + 1.0]
 
 
+def test_a_signal_to_all_processes_ends_them_in_order(server: Running) -> None:
+    lost: list[Exception] = []
+
+    def ask_on() -> None:
+        while not lost:
+            try:
+                assert server.ask(1)[0] in (200, 503)
+            except ConnectionRefusedError:
+                return
+            except Exception as error:
+                lost.append(error)
+
+    client = threading.Thread(target=ask_on)
+    client.start()
+    for each in [*server.workers(), server.child.pid]:
+        os.kill(each, signal.SIGTERM)
+    assert server.child.wait(30) == 0
+    client.join(30)
+    assert not lost
+
+
 def test_versions_change_in_all_of_them_and_no_request_is_lost(server: Running) -> None:
     wrong: list[Any] = []
     counts: list[int] = []

@@ -416,3 +416,25 @@ def test_declared_bytes_take_no_room_from_others() -> None:
         assert too_large is not None and too_large.status == 413 and app.service.pending == 0
 
     play(app, scenario)
+
+
+def test_a_length_that_is_no_number_anybody_needs() -> None:
+    async def main() -> int:
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"{}"}
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": INFER.format("x"),
+            "headers": [(b"content-length", b"9" * 5000)],
+        }
+        await App([])(scope, receive, send)
+        return int(sent[0]["status"])
+
+    assert asyncio.run(main()) == 404

@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import ssl
+import tracemalloc
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -13,12 +14,13 @@ from hypothesis import strategies as st
 
 from lepton_ai.bundle import LENGTH_HEADER, parse_request, render_request
 from lepton_ai.serving import ServerConfig, Service, reader
+from lepton_ai.serving.gathering import Gatherer, Gathering
 from lepton_ai.serving.heads import Heads
 from lepton_ai.serving.http import Engine
 from lepton_ai.serving.lifecycle import new_event_loop
 from lepton_ai.serving.messages import Reply, Request, Response
 from tests.contracts.certificates import certificate
-from tests.serving.test_heads import answers
+from tests.serving.test_heads import Forgetful, answers
 
 LENGTH = b"Inference-Header-Content-Length: 3\r\n"
 
@@ -40,10 +42,12 @@ def post(size: int, field: bytes = b"") -> bytes:
                 post(40, LENGTH + b"Content-Encoding: gzip\r\n"),
                 post(41, b"Connection: close\r\n"),
                 post(42, b"Expect: 100-continue\r\n"),
-                post(60, LENGTH.replace(b"3", b"99999999999999999")),
+                post(60, LENGTH.replace(b"3", b"9" * 17)),
+                post(61, LENGTH.replace(b"3", b"9" * 5000)),
                 post(9).replace(b"9", b"300"),
                 b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n1e\r\n%b\r\n0\r\n\r\n" % (b"a" * 30),
                 b"GET / HTTP/1.1\r\n\r\n",
+                b"\r\n\r\n" + post(40),
                 b"x",
             ]
         ),
@@ -58,7 +62,13 @@ def test_they_are_read_as_without(monkeypatch: pytest.MonkeyPatch, cuts: list[in
     monkeypatch.setattr(reader, "LEAST", 5)
     gathered = answers(pieces, Heads())
     monkeypatch.setattr(reader, "LEAST", 10**9)
-    assert gathered == answers(pieces, Heads())
+    assert gathered == answers(pieces, Heads()) == answers(pieces, Forgetful())
+
+
+def test_what_nobody_has_said_is_not_known() -> None:
+    heads = Heads()
+    answers([b"\r\n\r\n" + post(200_000)[:1000]], heads)
+    assert heads.find(b"\r\n\r\n" + b"GET / HTTP/1.1\r\n\r\n") is None
 
 
 def sum_up(request: Request, reply: Reply) -> None:
@@ -172,3 +182,62 @@ def test_whoever_leaves_in_the_middle_leaves_nothing(make_loop: Callable[[], asy
         assert await stream.read() == b""
 
     talk(dialogue, make_loop)
+
+
+@LOOPS
+@pytest.mark.parametrize("secret", [False, True], ids=["open", "tls"])
+@pytest.mark.parametrize("kind", ["bytes", "in place", "chunks"])
+def test_what_was_answered_is_not_kept(
+    make_loop: Callable[[], asyncio.AbstractEventLoop], secret: bool, kind: str, tmp_path: Path
+) -> None:
+    size = 8_000_000
+    start = b"POST / HTTP/1.1\r\n"
+    if kind == "chunks":
+        request = start + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (size, bytes(size))
+    elif kind == "bytes":
+        request = start + b"Content-Length: %d\r\n\r\n%b" % (size, bytes(size))
+    else:
+        body, length = render_request({"x": np.zeros(size // 4, np.int32)}, binary=True)
+        fields = (LENGTH_HEADER.encode(), length or 0, len(body), body)
+        request = start + b"%b: %d\r\nContent-Length: %d\r\n\r\n%b" % fields
+
+    async def dialogue(stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            writer.write(request)
+            await writer.drain()
+            await stream.readuntil(b"\r\n\r\n")
+            await asyncio.sleep(0.05)
+            assert tracemalloc.get_traced_memory()[0] - before < size / 4
+        finally:
+            tracemalloc.stop()
+
+    talk(dialogue, make_loop, contexts(tmp_path) if secret else None)
+
+
+def test_an_event_loop_that_goes_on_with_the_same_protocol() -> None:
+    """As Windows' does within one read."""
+
+    class Owner(Gatherer):
+        def __init__(self) -> None:
+            self.body, self.rest = b"", b""
+
+        def gathered(self, count: int) -> None:
+            if gathering.complete:
+                self.body = bytes(gathering.body)
+                gathering.end()
+
+        def data_received(self, data: bytes) -> None:
+            self.rest += data
+
+    owner = Owner()
+    gathering = Gathering(owner, b"ab", 5)
+    data = b"cdefgh" * 100
+    while data:
+        room = gathering.get_buffer(len(data))
+        count = min(len(room), len(data))
+        room[:count] = data[:count]
+        gathering.buffer_updated(count)
+        data = data[count:]
+    assert owner.body == b"abcde" and owner.rest == b"fgh" + b"cdefgh" * 99

@@ -22,7 +22,7 @@ def begin(request: Request, reply: Reply) -> None:
 
 
 class Forgetful(Heads):
-    def learn(self, data: bytes, method: str, path: str, headers: dict[bytes, bytes]) -> None:
+    def learn(self, data: bytes, seen: int, method: str, path: str, headers: dict[bytes, bytes]) -> None:
         pass
 
 
@@ -93,7 +93,7 @@ def test_what_is_not_kept(field: bytes) -> None:
 def test_it_does_not_grow() -> None:
     heads = Heads()
     for number in range(1000):
-        heads.learn(b"GET /%d HTTP/1.1\r\n\r\n" % number, "GET", "", {})
+        heads.learn(b"GET /%d HTTP/1.1\r\n\r\n" % number, 0, "GET", "", {})
     assert len(heads._known) <= 256
-    heads.learn(b"GET / HTTP/1.1\r\nX: " + b"a" * 3000 + b"\r\n\r\n", "GET", "", {})
+    heads.learn(b"GET / HTTP/1.1\r\nX: " + b"a" * 3000 + b"\r\n\r\n", 0, "GET", "", {})
     assert len(heads._known) <= 256 and all(len(head) < 2048 for head in heads._known)
