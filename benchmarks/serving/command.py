@@ -68,7 +68,6 @@ def run(arguments: list[str]) -> None:
         "left_out": {},
         "sweeps": {},
         "repeated": [],
-        "even": None,
         "rounds": [],
     }
     with tempfile.TemporaryDirectory() as made:

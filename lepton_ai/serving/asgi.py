@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from lepton_ai.serving.answers import failure
-from lepton_ai.serving.body import Receive, is_gone, read_body
+from lepton_ai.serving.body import Receive, is_gone, read_body, too_large
 from lepton_ai.serving.errors import DisconnectedError
 from lepton_ai.serving.messages import Request, Response, number_of
 from lepton_ai.serving.service import Service
@@ -33,6 +33,8 @@ async def serve_request(
         config = service.config
         declared = headers.get(b"content-length", b"")
         length = number_of(declared)
+        if length is None and declared.isdigit():
+            raise too_large(config.max_body)
         body = await read_body(receive, length, config.max_body, config.body_seconds, hold=hold)
         client = (scope.get("client") or ("", 0))[0]
         gone = functools.partial(is_gone, receive)

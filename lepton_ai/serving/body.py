@@ -20,12 +20,12 @@ async def read_body(
     Raises: TooLargeError beyond `limit` bytes, TooSlowError after `seconds`, DisconnectedError.
     """
     if length is not None and length > limit * _DRAIN:
-        raise _too_large(limit)
+        raise too_large(limit)
     message = await receive()
     if message["type"] == "http.request" and not message.get("more_body"):
         body: bytes = message.get("body", b"")
         if len(body) > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         hold(len(body))
         return body
     try:
@@ -50,13 +50,14 @@ async def _read_parts(receive: Receive, message: dict[str, Any], limit: int, hol
             hold(-sum(map(len, parts)))
             parts.clear()
         if size > limit * _DRAIN or (size > limit and not message.get("more_body")):
-            raise _too_large(limit)
+            raise too_large(limit)
         if not message.get("more_body"):
             return b"".join(parts)
         message = await receive()
 
 
-def _too_large(limit: int) -> TooLargeError:
+def too_large(limit: int) -> TooLargeError:
+    """What a body of more than `limit` bytes is answered."""
     return TooLargeError(f"the body is larger than {limit} bytes", fix="Send fewer rows at a time.")
 
 

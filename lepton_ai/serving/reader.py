@@ -6,6 +6,7 @@ import time
 import httptools
 
 from lepton_ai.core import TooLargeError
+from lepton_ai.serving.body import too_large
 from lepton_ai.serving.errors import HeadTooLargeError
 from lepton_ai.serving.gathering import LEAST, Gatherer, Gathering
 from lepton_ai.serving.heads import Heads
@@ -159,7 +160,7 @@ class Reader(Gatherer):
             self.deadline = time.perf_counter() + config.body_seconds
         length = headers.get(b"content-length")
         if length is not None and int(length) > config.max_body:
-            raise _too_large(config.max_body)
+            raise too_large(config.max_body)
         if headers.get(b"expect", b"").lower() == b"100-continue" and not self._busy:
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
@@ -172,7 +173,7 @@ class Reader(Gatherer):
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
         if self._held + len(body) > self._config.max_body:
-            raise _too_large(self._config.max_body)
+            raise too_large(self._config.max_body)
         self._service.hold(len(body))
         self._held += len(body)
         self._parts.append(body)
@@ -200,7 +201,3 @@ class Reader(Gatherer):
 
 
 _TOO_LARGE_HEAD = f"the request's headers are larger than {MAX_HEAD} bytes"
-
-
-def _too_large(limit: int) -> TooLargeError:
-    return TooLargeError(f"the body is larger than {limit} bytes", fix="Send fewer rows at a time.")

@@ -5,6 +5,7 @@ import functools
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor, Future
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lepton_ai.bundle import Array, Signature
+from lepton_ai.bundle import Array, Bundle, Signature
 from lepton_ai.core import DataError, UnavailableError
-from lepton_ai.serving import Answer, Batcher, BatchRan, DisconnectedError, LateError, QueueFullError
-from tests.contracts.bundles import signature, spec
+from lepton_ai.serving import (
+    Answer,
+    Batcher,
+    BatchRan,
+    DisconnectedError,
+    LateError,
+    QueueFullError,
+    ServedModel,
+    ServerConfig,
+)
+from tests.contracts import graphs
+from tests.contracts.bundles import signature, spec, write_bundle
 
 POISON = -1.0
 FREE = signature((spec("x", shape=(-1, -1)),), (spec("y", shape=(-1, -1)),))
@@ -491,3 +502,26 @@ def test_never_lost_never_doubled_never_swapped(
         await bench.batcher.close()
 
     play(scenario)
+
+
+@pytest.mark.parametrize(("seconds_of_four", "most"), [(0.04, 1), (0.02, 3)])
+def test_rows_are_merged_only_where_it_pays(
+    seconds_of_four: float, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A single row takes 10 ms; four either as long as one after the other, or less."""
+    seconds = {1: 0.01, 4: seconds_of_four}
+    monkeypatch.setattr("lepton_ai.serving.model.time_rows", lambda runtime, rows: seconds[rows])
+    path = write_bundle(tmp_path / "rows", name="rows", sign=graphs.ROWS, graphs={"fp32": graphs.rows_graph()})
+    model = ServedModel.load(Bundle.open(path), config=ServerConfig(threads=1))
+
+    async def main() -> list[int]:
+        sizes: list[int] = []
+        model.batcher.batches.subscribe(lambda event: sizes.append(event.rows))
+        feeds = [{"x": np.full((1, 3), number, np.float32)} for number in range(3)]
+        answers = await asyncio.gather(*map(model.batcher.infer, feeds))
+        assert [answer.outputs["total"].tolist() for answer in answers] == [[[3.0 * number]] for number in range(3)]
+        await model.close()
+        return sizes
+
+    sizes = asyncio.run(main())
+    assert sum(sizes) == 3 and max(sizes) == most
