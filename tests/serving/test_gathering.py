@@ -4,8 +4,9 @@ import asyncio
 import itertools
 import ssl
 import tracemalloc
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,14 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lepton_ai.bundle import LENGTH_HEADER, parse_request, render_request
-from lepton_ai.serving import ServerConfig, Service, reader
+from lepton_ai.serving import reader
 from lepton_ai.serving.gathering import Gatherer, Gathering
 from lepton_ai.serving.heads import Heads
-from lepton_ai.serving.http import Engine
 from lepton_ai.serving.lifecycle import new_event_loop
-from lepton_ai.serving.messages import Reply, Request, Response
+from lepton_ai.serving.messages import Request, Response
 from tests.contracts.certificates import certificate
 from tests.serving.test_heads import Forgetful, answers
+from tests.serving.test_http import Contexts, talk
 
 LENGTH = b"Inference-Header-Content-Length: 3\r\n"
 
@@ -71,42 +72,14 @@ def test_what_nobody_has_said_is_not_known() -> None:
     assert heads.find(b"\r\n\r\n" + b"GET / HTTP/1.1\r\n\r\n") is None
 
 
-def sum_up(request: Request, reply: Reply) -> None:
+async def sum_up(request: Request) -> Response:
     """Tells what it was given, and whether a processor could read it as it lies."""
     if isinstance(request.body, bytes):
-        reply(Response(200, b"bytes of %d" % sum(request.body)))
-        return
+        return Response(200, b"bytes of %d" % sum(request.body))
     asked = parse_request(request.body, int(request.text(b"inference-header-content-length")))
     array = asked.inputs["x"]
     assert not array.flags.writeable and array.ctypes.data % 64 == 0
-    reply(Response(200, b"array of %d" % array.sum()))
-
-
-Dialogue = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-def talk(
-    dialogue: Dialogue,
-    make_loop: Callable[[], asyncio.AbstractEventLoop],
-    contexts: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
-    **limits: float,
-) -> None:
-    async def main() -> None:
-        engine = Engine(sum_up, Service(config=ServerConfig(**limits)))  # type: ignore[arg-type]
-        theirs, ours = contexts or (None, None)
-        server = await asyncio.get_running_loop().create_server(engine.protocol, "127.0.0.1", 0, ssl=theirs)
-        host, port = server.sockets[0].getsockname()
-        streams = await asyncio.open_connection(host, port, ssl=ours)
-        try:
-            await asyncio.wait_for(dialogue(*streams), 20)
-        finally:
-            streams[1].close()
-            server.close()
-            await engine.finish(0)
-            assert not engine.connections and engine.service.pending == 0
-
-    with asyncio.Runner(loop_factory=make_loop) as runner:
-        runner.run(main())
+    return Response(200, b"array of %d" % array.sum())
 
 
 async def read_answer(stream: asyncio.StreamReader) -> bytes:
@@ -141,10 +114,10 @@ def test_they_stay_where_they_were_received(
         told = [await read_answer(stream) for _ in range(3)]
         assert told == [b"array of %d" % array.sum(), b"bytes of 100000", b"bytes of 3"]
 
-    talk(dialogue, make_loop, contexts(tmp_path) if secret else None)
+    talk(dialogue, handler=sum_up, make_loop=make_loop, contexts=contexts(tmp_path) if secret else None)
 
 
-def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+def contexts(folder: Path) -> Contexts:
     authority, key = certificate(folder)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority, key)
@@ -161,7 +134,7 @@ def contexts(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
     ],
 )
 def test_their_bounds(
-    make_loop: Callable[[], asyncio.AbstractEventLoop], limits: dict[str, float], sent: int, status: bytes
+    make_loop: Callable[[], asyncio.AbstractEventLoop], limits: dict[str, Any], sent: int, status: bytes
 ) -> None:
     async def dialogue(stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"POST / HTTP/1.1\r\nContent-Length: 200000\r\n\r\n")
@@ -170,7 +143,7 @@ def test_their_bounds(
             await asyncio.sleep(0)
         assert (await stream.readline()).split()[1] == status
 
-    talk(dialogue, make_loop, None, **limits)
+    talk(dialogue, handler=sum_up, make_loop=make_loop, **limits)
 
 
 @LOOPS
@@ -181,7 +154,7 @@ def test_whoever_leaves_in_the_middle_leaves_nothing(make_loop: Callable[[], asy
         writer.write_eof()
         assert await stream.read() == b""
 
-    talk(dialogue, make_loop)
+    talk(dialogue, handler=sum_up, make_loop=make_loop)
 
 
 @LOOPS
@@ -213,7 +186,7 @@ def test_what_was_answered_is_not_kept(
         finally:
             tracemalloc.stop()
 
-    talk(dialogue, make_loop, contexts(tmp_path) if secret else None)
+    talk(dialogue, handler=sum_up, make_loop=make_loop, contexts=contexts(tmp_path) if secret else None)
 
 
 def test_an_event_loop_that_goes_on_with_the_same_protocol() -> None:

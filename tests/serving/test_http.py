@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 import re
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -34,11 +35,26 @@ async def echo(request: Request) -> Response:
 Dialogue = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def talk(dialogue: Dialogue, *, handler: Any = echo, service: Service | None = None, **limits: Any) -> None:
+Contexts = tuple[ssl.SSLContext, ssl.SSLContext]
+
+
+def talk(
+    dialogue: Dialogue,
+    *,
+    handler: Any = echo,
+    service: Service | None = None,
+    make_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop,
+    contexts: Contexts | None = None,
+    **limits: Any,
+) -> None:
+    """A client's dialogue with an engine; `contexts` are TLS as the server has it, and as the client."""
+
     async def main() -> None:
         engine = Engine(in_task(handler), service or Service(config=ServerConfig(**limits)))
-        server = await asyncio.get_running_loop().create_server(engine.protocol, "127.0.0.1", 0)
-        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        theirs, ours = contexts or (None, None)
+        server = await asyncio.get_running_loop().create_server(engine.protocol, "127.0.0.1", 0, ssl=theirs)
+        host, port = server.sockets[0].getsockname()
+        reader, writer = await asyncio.open_connection(host, port, ssl=ours)
         try:
             await asyncio.wait_for(dialogue(reader, writer), 20)
         finally:
@@ -47,7 +63,8 @@ def talk(dialogue: Dialogue, *, handler: Any = echo, service: Service | None = N
             await engine.finish(0)
             assert not engine.connections and engine.service.pending == 0
 
-    asyncio.run(main())
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(main())
 
 
 def ask(*parts: bytes, **options: Any) -> bytes:
